@@ -1,0 +1,1 @@
+"""What all rooms stand on: files, locks, deadlines, external commands, the run record."""

@@ -1,0 +1,219 @@
+"""External commands: shown so that a person can paste them, recorded, never left behind."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from yoctovirt.base.files import Lock
+from yoctovirt.errors import InfrastructureError
+
+_GUARD = Path(__file__).with_name("guard.py")
+_SECRET_WORDS = ("password", "passwd", "token", "secret")
+
+
+def paste_form(
+    argv: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> str:
+    """Return *argv* as a line for a shell, with folder and added environment.
+
+    Values that look like secrets (an option or variable whose name says so) are masked.
+    """
+    words = list(argv)
+    for index, word in enumerate(words):
+        name, equals, _ = word.partition("=")
+        if not any(secret in name.lower() for secret in _SECRET_WORDS):
+            continue
+        if equals:
+            words[index] = f"{name}=********"
+        elif word.startswith("--") and index + 1 < len(words):
+            words[index + 1] = "********"
+    line = shlex.join(words)
+    for key, value in sorted((env or {}).items(), reverse=True):
+        masked = "********" if any(s in key.lower() for s in _SECRET_WORDS) else value
+        line = f"{key}={shlex.quote(masked)} {line}"
+    return f"cd {shlex.quote(str(cwd))} && {line}" if cwd else line
+
+
+class CommandLog:
+    """Where external commands are noted: a file of the run record, and the screen."""
+
+    def __init__(
+        self, path: Path | None = None, show: Callable[[str], None] | None = None
+    ) -> None:
+        self._path = path
+        self._show = show
+
+    def note(
+        self,
+        argv: Sequence[str],
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        show: bool = False,
+    ) -> str:
+        """Record a command before it runs; with *show* print it as well."""
+        line = paste_form(argv, cwd, env)
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as out:
+                out.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}\n")
+        if show and self._show is not None:
+            self._show(line)
+        return line
+
+
+def run_quick(
+    argv: Sequence[str],
+    log: CommandLog,
+    *,
+    timeout: float = 60.0,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """Run a host command that ends soon and return what it printed.
+
+    Raises InfrastructureError where it is missing, fails, or takes longer than
+    *timeout* seconds.
+    """
+    log.note(argv, cwd, env)
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise missing_tool(argv[0]) from error
+    except subprocess.TimeoutExpired as error:
+        raise InfrastructureError(
+            f"{argv[0]} did not end within {timeout:.0f} s: {shlex.join(argv)}"
+        ) from error
+    if done.returncode != 0:
+        text = done.stdout.strip()
+        if "No space left on device" in text:
+            raise InfrastructureError(
+                f"the disk is full: {shlex.join(argv)}: {text}", "free some space and try again"
+            )
+        raise InfrastructureError(
+            f"{shlex.join(argv)} failed with exit status {done.returncode}: {text}"
+        )
+    return done.stdout
+
+
+#: Debian package of each program that yoctovirt itself starts.
+PACKAGES = {
+    "mke2fs": "e2fsprogs",
+    "mmdebstrap": "mmdebstrap",
+    "newuidmap": "uidmap",
+    "qemu-img": "qemu-utils",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-system-x86_64": "qemu-system-x86",
+}
+
+
+def missing_tool(name: str) -> InfrastructureError:
+    """Return the error for a program that is not on this host."""
+    package = PACKAGES.get(Path(name).name)
+    hint = f"apt-get install {package}" if package else "install it, or add it to PATH"
+    return InfrastructureError(f"{name} is not installed on this host", hint)
+
+
+class Guarded:
+    """A long-running command behind a guard process (see :mod:`yoctovirt.base.guard`).
+
+    It ends when we end, however that happens, unless :meth:`detach` was called.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        output: IO[bytes] | int | None = None,
+        grace: float = 5.0,
+        remove: Iterable[Path] = (),
+        lock: Lock | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        read_end, write_end = os.pipe()
+        guard = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(_GUARD),
+            f"--watch-fd={read_end}",
+            f"--grace={grace}",
+            *(f"--remove={path}" for path in remove),
+            *(f"--keep-fd={fd}" for fd in pass_fds),
+            "--",
+            *argv,
+        ]
+        held = [read_end, *pass_fds] + ([lock.fileno()] if lock else [])
+        self._pipe = write_end
+        try:
+            self._process = subprocess.Popen(
+                guard,
+                cwd=cwd,
+                env=dict(env) if env is not None else None,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output is not None else None,
+                pass_fds=held,
+                # Out of the terminal's process group before the first Ctrl-C can come.
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(write_end)
+            raise
+        finally:
+            os.close(read_end)
+        self.pid = self._process.pid
+
+    def _say(self, word: bytes) -> None:
+        with suppress(BrokenPipeError, OSError):
+            os.write(self._pipe, word)
+
+    def interrupt(self) -> None:
+        """Send SIGINT to the command."""
+        self._say(b"I")
+
+    def detach(self) -> None:
+        """Let the command live on after us."""
+        self._say(b"D")
+        # A detached guard is init's child from now on; nobody waits for it here.
+        self._process.returncode = 0
+
+    def poll(self) -> int | None:
+        """Return the exit status of the command, 128 + N where signal N ended it, or None."""
+        return self._process.poll()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; subprocess.TimeoutExpired where it does not come in time."""
+        return self._process.wait(timeout)
+
+    def stop(self) -> int:
+        """Stop the command and all below it, and wait until that is done."""
+        self._say(b"T")
+        status = self._process.wait()
+        self.close()
+        return status
+
+    def close(self) -> None:
+        """Close our end of the pipe: without :meth:`detach` this ends the command, too."""
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1

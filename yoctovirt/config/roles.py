@@ -1,0 +1,119 @@
+"""Roles: what a node is for, what it promises, what it needs.
+
+What kas has no word for stands in ``kas/inc/<role>.role.yml``. A workspace may
+bring roles of its own, or replace one of ours, in its ``kas/inc/``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from yoctovirt.base.suggest import did_you_mean
+from yoctovirt.config.resources import data_root
+from yoctovirt.config.yamlfile import load_mapping
+from yoctovirt.errors import UsageError
+
+SUFFIX = ".role.yml"
+
+
+@dataclass(frozen=True)
+class NodeNeeds:
+    """What a node of the role is given when it is booted."""
+
+    memory: int = 1024  #: MiB
+    cpus: int = 1
+
+
+@dataclass(frozen=True)
+class DebianImage:
+    """What the ``debian`` builder makes of a role."""
+
+    packages: tuple[str, ...]
+    enable: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
+    after_ssh: tuple[str, ...] = ()
+    size_mib: int = 4096
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role as its file describes it."""
+
+    name: str
+    description: str
+    builder: str  #: ``kas`` or ``debian``
+    source: Path
+    promises: tuple[str, ...] = ()
+    machine: str = "qemux86-64"
+    node: NodeNeeds = NodeNeeds()
+    allowed_failed_units: tuple[str, ...] = ()
+    debian: DebianImage | None = None
+
+
+@lru_cache(maxsize=1)
+def _schema() -> dict[str, Any]:
+    text = Path(__file__).with_name("role.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _folders(workspace: Path | None) -> list[Path]:
+    own = [workspace / "kas" / "inc"] if workspace else []
+    return [*own, data_root() / "kas" / "inc"]
+
+
+def role_files(workspace: Path | None = None) -> dict[str, Path]:
+    """Return the files of all known roles by name; a workspace's own come first."""
+    found: dict[str, Path] = {}
+    for folder in _folders(workspace):
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            found.setdefault(path.name.removesuffix(SUFFIX), path)
+    return found
+
+
+def load_role(name: str, workspace: Path | None = None) -> Role:
+    """Return the role *name*.
+
+    Raises UsageError for an unknown name (with near matches) and for a file
+    that does not fit the schema ``role.schema.json``.
+    """
+    files = role_files(workspace)
+    if name not in files:
+        raise UsageError(f"there is no role {name!r}", did_you_mean(name, files))
+    path = files[name]
+    return role_from_mapping(name, load_mapping(path), path)
+
+
+def role_from_mapping(name: str, values: dict[str, Any], source: Path) -> Role:
+    """Return a role from the content of its file; raise UsageError where it does not fit."""
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(_schema())
+    problem = jsonschema.exceptions.best_match(validator.iter_errors(values))
+    if problem is not None:
+        place = ".".join(str(part) for part in problem.absolute_path) or "top level"
+        raise UsageError(f"{source}: {place}: {problem.message}", "see docs/roles.md")
+    debian = values.get("debian")
+    return Role(
+        name=name,
+        description=values["description"],
+        builder=values["builder"],
+        source=source,
+        promises=tuple(values.get("promises", ())),
+        machine=values.get("machine", Role.machine),
+        node=NodeNeeds(**values.get("node", {})),
+        allowed_failed_units=tuple(values.get("allowed_failed_units", ())),
+        debian=DebianImage(
+            packages=tuple(debian["packages"]),
+            enable=tuple(debian.get("enable", ())),
+            disable=tuple(debian.get("disable", ())),
+            after_ssh=tuple(debian.get("after_ssh", ())),
+            size_mib=debian.get("size_mib", DebianImage.size_mib),
+        )
+        if debian
+        else None,
+    )

@@ -1,0 +1,97 @@
+"""The folder in which a user builds: ``yoctovirt.yml`` and what lies beside it.
+
+``build-<role>/``, ``nodes/`` (running nodes), ``runs/`` (records), and with the
+kas builder ``layers/``, ``downloads/``, ``sstate-cache/``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yoctovirt.base.files import make_folder, write_atomically
+from yoctovirt.config.yamlfile import load_mapping
+from yoctovirt.errors import UsageError
+
+WORKSPACE_FILE = "yoctovirt.yml"
+
+_TEMPLATE = """\
+# This folder is a yoctovirt workspace; build directories, nodes and run records lie beside
+# this file. Keys:
+#   cache_dir: FOLDER    where images of the debian builder are kept
+#                        (default: $YOCTOVIRT_CACHE_DIR, else ~/.cache/yoctovirt)
+version: 1
+"""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace on disk."""
+
+    path: Path
+    cache_dir: Path
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the run records."""
+        return self.path / "runs"
+
+    @property
+    def nodes(self) -> Path:
+        """Folder of the running nodes."""
+        return self.path / "nodes"
+
+    def build_dir(self, role: str) -> Path:
+        """Build directory of a role."""
+        return self.path / f"build-{role}"
+
+
+def _default_cache() -> Path:
+    named = os.environ.get("YOCTOVIRT_CACHE_DIR")
+    if named:
+        return Path(named).absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).absolute() / "yoctovirt"
+
+
+def _open(path: Path) -> Workspace:
+    values: dict[str, Any] = load_mapping(path / WORKSPACE_FILE)
+    unknown = sorted(set(values) - {"version", "cache_dir"})
+    if unknown:
+        raise UsageError(
+            f"{path / WORKSPACE_FILE}: unknown key {', '.join(unknown)}",
+            "known keys: version, cache_dir",
+        )
+    if values.get("version") != 1:
+        raise UsageError(
+            f"{path / WORKSPACE_FILE}: version is {values.get('version')!r}, expected 1",
+            "use the yoctovirt that made this workspace, or write 'version: 1'",
+        )
+    cache = values.get("cache_dir")
+    if cache is not None and not isinstance(cache, str):
+        raise UsageError(f"{path / WORKSPACE_FILE}: cache_dir is not a folder name: {cache!r}")
+    return Workspace(path, (path / cache).absolute() if cache else _default_cache())
+
+
+def find_workspace(named: Path | None = None, *, create: bool = False) -> Workspace:
+    """Return the workspace *named*, or the nearest one upwards from the current folder.
+
+    With *create* one is made where there is none. Raises UsageError where there
+    is none to be found, or its file is not as it should be.
+    """
+    if named is None and os.environ.get("YOCTOVIRT_WORKSPACE"):
+        named = Path(os.environ["YOCTOVIRT_WORKSPACE"])
+    start = (named or Path.cwd()).absolute()
+    for folder in (start,) if named else (start, *start.parents):
+        if (folder / WORKSPACE_FILE).is_file():
+            return _open(folder)
+    if not create:
+        raise UsageError(
+            f"there is no workspace {'in' if named else 'at or above'} {start}",
+            "go to one, name it with --workspace, or make one with 'yoctovirt build ROLE'",
+        )
+    make_folder(start)
+    write_atomically(start / WORKSPACE_FILE, _TEMPLATE)
+    return _open(start)
