@@ -4,7 +4,8 @@ A program of its own, started as ``python -I guard.py``: it stands between
 yoctovirt and a long-running child (QEMU, runqemu, mmdebstrap, kas). The owner
 holds the other end of a pipe. When that end is closed, for whatever reason
 (kill -9 included), the command and all its descendants are stopped and the
-given paths are removed. A parent-death signal alone would not do: scripts such
+paths given by ``--discard`` are removed; those given by ``--remove`` are removed
+at every end of the command. A parent-death signal alone would not do: scripts such
 as runqemu stand in between, and their children would live on.
 
 Bytes on the pipe: ``D`` detach (the end of the owner no longer matters),
@@ -121,7 +122,7 @@ def main(arguments: list[str]) -> int:
     """Guard one command; ``--`` ends our own options."""
     split = arguments.index("--")
     options, command = arguments[:split], arguments[split + 1 :]
-    watch, grace, remove, keep = -1, 5.0, [], []
+    watch, grace, remove, discard, keep = -1, 5.0, [], [], []
     for option in options:
         key, _, value = option.partition("=")
         if key == "--watch-fd":
@@ -130,6 +131,8 @@ def main(arguments: list[str]) -> int:
             grace = float(value)
         elif key == "--remove":
             remove.append(value)
+        elif key == "--discard":
+            discard.append(value)
         elif key == "--keep-fd":
             keep.append(int(value))
         else:
@@ -171,6 +174,7 @@ def main(arguments: list[str]) -> int:
                 break
             if stop_now[0]:
                 _stop(child, grace)
+                remove += discard
                 break
             if watch in ready:
                 word = os.read(watch, 1)
@@ -180,6 +184,7 @@ def main(arguments: list[str]) -> int:
                     _signal_all([child], signal.SIGINT)
                 else:  # T, or the owner is gone
                     _stop(child, grace)
+                    remove += discard
                     break
             _reap_orphans(child)
     finally:

@@ -135,6 +135,9 @@ class Guarded:
     """A long-running command behind a guard process (see :mod:`yoctovirt.base.guard`).
 
     It ends when we end, however that happens, unless :meth:`detach` was called.
+    Paths in *remove* go at every end of it, those in *discard* where it was stopped;
+    *grace* is how many seconds it has to end after SIGTERM. *lock* is held by the
+    guard for as long as the command runs.
     """
 
     def __init__(
@@ -146,6 +149,7 @@ class Guarded:
         output: IO[bytes] | int | None = None,
         grace: float = 5.0,
         remove: Iterable[Path] = (),
+        discard: Iterable[Path] = (),
         lock: Lock | None = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
@@ -158,6 +162,7 @@ class Guarded:
             f"--watch-fd={read_end}",
             f"--grace={grace}",
             *(f"--remove={path}" for path in remove),
+            *(f"--discard={path}" for path in discard),
             *(f"--keep-fd={fd}" for fd in pass_fds),
             "--",
             *argv,

@@ -36,7 +36,7 @@ class DebianImage:
     enable: tuple[str, ...] = ()
     disable: tuple[str, ...] = ()
     after_ssh: tuple[str, ...] = ()
-    size_mib: int = 4096
+    size_mib: int = 2560
 
 
 @dataclass(frozen=True)

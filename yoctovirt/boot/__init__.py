@@ -1,0 +1,1 @@
+"""The room that turns a deploy directory into a running node."""

@@ -1,0 +1,64 @@
+"""Which accelerator QEMU can use here, and the reason where it is not KVM."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from yoctovirt.errors import BootError
+
+#: How much longer things take under TCG than under KVM, as a factor for deadlines.
+TCG_SCALE = 4.0
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """The accelerator of a node and why it was taken."""
+
+    name: str  #: ``kvm`` or ``tcg``
+    reason: str
+
+    @property
+    def timeout_scale(self) -> float:
+        """Factor for all deadlines of the node."""
+        return 1.0 if self.name == "kvm" else TCG_SCALE
+
+
+def kvm_obstacle(
+    device: Path = Path("/dev/kvm"), cpuinfo: Path = Path("/proc/cpuinfo")
+) -> str | None:
+    """Return why KVM cannot be used on this host, or None where nothing speaks against it.
+
+    None is no proof: there are machines where the device opens and a guest hangs
+    all the same. So the first boot under KVM has a deadline for its first sign of life.
+    """
+    if not device.exists():
+        return f"{device} is missing (no kvm module, or a container without the device)"
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+    except PermissionError:
+        return f"{device} is forbidden for this user (add the user to the group kvm)"
+    except OSError as error:
+        return f"{device} cannot be opened: {error.strerror}"
+    if not re.search(r"^flags\s*:.*\b(vmx|svm)\b", cpuinfo.read_text(), re.MULTILINE):
+        return "the CPU has neither vmx nor svm (or the hypervisor below hides them)"
+    return None
+
+
+def choose_accelerator(kvm: bool | None) -> Accelerator:
+    """Return the accelerator for ``--kvm`` (True), ``--no-kvm`` (False) or neither (None).
+
+    Raises BootError where KVM is insisted on and cannot be used.
+    """
+    if kvm is False:
+        return Accelerator("tcg", "asked for with --no-kvm")
+    obstacle = kvm_obstacle()
+    if obstacle is None:
+        return Accelerator("kvm", "asked for with --kvm" if kvm else "KVM is usable")
+    if kvm:
+        raise BootError(
+            f"KVM cannot be used: {obstacle}", "boot with --no-kvm, or leave the choice to yoctovirt"
+        )
+    return Accelerator("tcg", f"no KVM: {obstacle}")

@@ -1,0 +1,106 @@
+"""The serial console as pexpect sees it: a UNIX socket, always drained."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+import time
+from pathlib import Path
+
+from pexpect.exceptions import EOF, TIMEOUT
+from pexpect.spawnbase import SpawnBase
+
+from yoctovirt.boot.qmp import short_path
+from yoctovirt.boot.results import NodeUnreachableError
+
+
+class Console(SpawnBase):  # type: ignore[misc]
+    """A pexpect spawn on a console socket.
+
+    A thread reads all that comes: a guest must never wait for somebody to read
+    (a full socket stops its serial port). Text is UTF-8; what is not is replaced.
+    """
+
+    def __init__(self, path: Path, timeout: float = 30.0) -> None:
+        # searchwindowsize bounds the cost of a pattern on a flood of output.
+        super().__init__(
+            timeout=timeout, searchwindowsize=16384, encoding="utf-8", codec_errors="replace"
+        )
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with short_path(path) as address:
+                self._socket.connect(address)
+        except OSError as error:
+            self._socket.close()
+            raise NodeUnreachableError(
+                f"the console {path} cannot be opened: {error.strerror}"
+            ) from error
+        self.child_fd = self._socket.fileno()
+        self.closed = False  # what SpawnBase starts with says closed
+        self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._ended = False
+        #: Whether anything at all came, and when (monotonic seconds).
+        self.first_output: float | None = None
+        self._reader = threading.Thread(target=self._drain, daemon=True)
+        self._reader.start()
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                chunk = self._socket.recv(65536)
+            except OSError:
+                chunk = b""
+            if chunk and self.first_output is None:
+                self.first_output = time.monotonic()
+            self._chunks.put(chunk)
+            if not chunk:
+                return
+
+    def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> str:
+        """Return what came, as pexpect asks for it; *size* is a wish (nothing is held back)."""
+        if self._ended:
+            self.flag_eof = True
+            raise EOF("the console is closed")
+        try:
+            data = self._chunks.get(timeout=max(0.0, timeout) if timeout is not None else None)
+        except queue.Empty as error:
+            raise TIMEOUT("nothing came on the console") from error
+        while data and not self._chunks.empty() and len(data) < 1 << 20:
+            more = self._chunks.get()
+            if not more:
+                self._ended = True
+                break
+            data += more
+        if not data:
+            self._ended = True
+            self.flag_eof = True
+            raise EOF("the console is closed")
+        text: str = self._decoder.decode(data, final=False)
+        self._log(text, "read")
+        return text
+
+    def send(self, text: str) -> None:
+        """Send *text* as it is; NodeUnreachableError where the console is gone."""
+        try:
+            self._socket.sendall(text.encode())
+        except OSError as error:
+            raise NodeUnreachableError(
+                f"the console {self.path} is closed: {error.strerror}"
+            ) from error
+
+    def sendline(self, text: str = "") -> None:
+        """Send *text* and a line end."""
+        self.send(text + "\n")
+
+    def close(self) -> None:
+        """Leave the console to the next client."""
+        if not self.closed:
+            self.closed = True
+            try:
+                self._socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            self._socket.close()
+            self._reader.join(timeout=5)

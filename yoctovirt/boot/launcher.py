@@ -1,0 +1,252 @@
+"""Start a node and wait until it can be used."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from yoctovirt.base.deadline import Deadline
+from yoctovirt.base.files import Lock, make_folder
+from yoctovirt.base.process import CommandLog, Guarded, missing_tool, run_quick
+from yoctovirt.base.screen import Screen
+from yoctovirt.boot.access import prepare_ssh
+from yoctovirt.boot.accel import Accelerator, choose_accelerator
+from yoctovirt.boot.console import Console
+from yoctovirt.boot.failures import explain_qemu
+from yoctovirt.boot.node import Node, NodeState, lock_path, node_dir
+from yoctovirt.boot.qemuargs import (
+    OVERLAY,
+    QMP_SOCKET,
+    SERIAL_SOCKET,
+    BootOptions,
+    memory_mib,
+    qemu_command,
+)
+from yoctovirt.boot.results import NodeUnreachableError
+from yoctovirt.boot.watch import ConsoleSilentError, wait_for_login
+from yoctovirt.build.deploydir import DeployDir
+from yoctovirt.config.roles import Role
+from yoctovirt.config.workspace import Workspace
+from yoctovirt.errors import BootError, UsageError
+
+#: Seconds until the login prompt and until sshd answers, before scaling by the accelerator.
+LOGIN_SECONDS = 90.0
+SSH_SECONDS = 60.0
+#: Under KVM a guest that says nothing for so long is dead (seen: hangs at "Probing EDD").
+KVM_SILENCE_SECONDS = 20.0
+
+
+class Launch:
+    """A node of ours: the state on disk, and the guard that keeps it."""
+
+    def __init__(self, node: Node, guard: Guarded, qemu_log: Path, console: Console) -> None:
+        self.node = node
+        self.guard = guard
+        self.qemu_log = qemu_log
+        self.console = console
+        self.started = time.monotonic()
+
+    def why_gone(self) -> str | None:
+        """Return what QEMU said where it has ended, None while it runs."""
+        status = self.guard.poll()
+        if status is None:
+            return None
+        said = self.qemu_log.read_text(errors="replace").strip()
+        return f"exit status {status}: {said or '(no message)'}"
+
+    def mark(self, name: str) -> None:
+        """Note when something was reached, in seconds after the start of QEMU."""
+        self.node.state.timings[name] = round(time.monotonic() - self.started, 2)
+
+    def stop(self) -> None:
+        """Stop QEMU; the guard removes the folder of the node."""
+        self.node.close()
+        self.console.close()
+        self.guard.stop()
+
+    def detach(self) -> None:
+        """Leave the node running after us."""
+        self.node.state.detached = True
+        self.node.save()
+        self.node.close()
+        self.console.close()
+        self.guard.detach()
+
+
+@contextmanager
+def launched(
+    workspace: Workspace,
+    deploy: DeployDir,
+    role: Role | None,
+    name: str,
+    options: BootOptions,
+    run_dir: Path,
+    log: CommandLog,
+    screen: Screen,
+) -> Iterator[Launch]:
+    """Start a node and yield it as soon as its QEMU runs; stop it at the end.
+
+    ``launch.detach()`` leaves it. Raises UsageError where a node of that name
+    runs already, BootError where QEMU does not start.
+    """
+    lock = Lock(lock_path(workspace, name))
+    if not lock.acquire():
+        raise UsageError(
+            f"a node {name!r} is running already in {workspace.path} ({lock.read()})",
+            f"stop it with 'yoctovirt stop {name}', or start a second one with --name",
+        )
+    try:
+        accelerator = choose_accelerator(options.kvm)
+        launch = _start(
+            workspace, deploy, role, name, options, accelerator, run_dir, log, screen, lock
+        )
+    finally:
+        # From here on the guard holds it; on an error nobody does.
+        lock.release()
+    try:
+        yield launch
+    finally:
+        if not launch.node.state.detached:
+            launch.stop()
+
+
+def _start(
+    workspace: Workspace,
+    deploy: DeployDir,
+    role: Role | None,
+    name: str,
+    options: BootOptions,
+    accelerator: Accelerator,
+    run_dir: Path,
+    log: CommandLog,
+    screen: Screen,
+    lock: Lock,
+) -> Launch:
+    folder = node_dir(workspace, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    make_folder(folder, 0o700)
+    console_log, qemu_log = run_dir / f"console-{name}.log", run_dir / f"qemu-{name}.log"
+    argv = qemu_command(deploy, name, options, accelerator, console_log)
+    if shutil.which(argv[0]) is None:
+        raise missing_tool(argv[0])
+    overlay = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b"]
+    run_quick([*overlay, str(deploy.rootfs), str(folder / OVERLAY)], log)
+    state = NodeState(
+        name=name,
+        role=role.name if role else None,
+        promises=list(role.promises) if role else [],
+        allowed_failed_units=list(role.allowed_failed_units) if role else [],
+        image=deploy.image,
+        deploy_dir=str(deploy.path),
+        accelerator=accelerator.name,
+        accelerator_reason=accelerator.reason,
+        timeout_scale=accelerator.timeout_scale * options.timeout_scale,
+        memory_mib=memory_mib(deploy.qemuboot, options.memory),
+        cpus=options.cpus or int((deploy.qemuboot.words("qb_smp") or ["-smp", "1"])[-1].split(",")[0]),
+        run=str(run_dir),
+        command=argv,
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    lock.write(f"started {state.started}")
+    screen.command(log.note(argv, cwd=folder))
+    with qemu_log.open("ab") as output:
+        guard = Guarded(
+            argv, cwd=folder, output=output, remove=[folder], lock=lock, grace=5.0
+        )
+    try:
+        state.guard_pid = guard.pid
+        node = Node(folder, state)
+        node.save()
+        console = _open_console(folder, guard, qemu_log, name)
+        launch = Launch(node, guard, qemu_log, console)
+        try:
+            state.ssh_port = options.ssh_port or node.qmp.forward_port(22)
+            node.save()
+            node.qmp.execute("cont")
+        except NodeUnreachableError as error:
+            gone = launch.why_gone()
+            raise explain_qemu(gone, qemu_log) if gone else error from error
+    except BaseException:
+        guard.stop()
+        raise
+    return launch
+
+
+def _open_console(folder: Path, guard: Guarded, qemu_log: Path, name: str) -> Console:
+    """Connect to the console once QEMU has made its sockets."""
+    deadline = Deadline(20.0)
+    while not deadline.expired:
+        status = guard.poll()
+        if status is not None:
+            text = qemu_log.read_text(errors="replace").strip()
+            raise explain_qemu(f"exit status {status}: {text or '(no message)'}", qemu_log)
+        # QEMU opens the monitor after the character devices.
+        if (folder / QMP_SOCKET).exists():
+            return Console(folder / SERIAL_SOCKET)
+        time.sleep(0.01)
+    raise BootError(
+        f"QEMU of node {name} did not open its monitor within {deadline.seconds:.0f} s",
+        f"look into {qemu_log}",
+    )
+
+
+def wait_until_ready(launch: Launch, options: BootOptions, deploy: DeployDir) -> None:
+    """Wait for the login prompt, log in on the console, and wait for SSH.
+
+    Raises BootError (with what the console said), ConsoleSilentError under a KVM
+    that hangs, NodeUnreachableError where sshd does not answer.
+    """
+    state = launch.node.state
+    kvm = state.accelerator == "kvm"
+    wait_for_login(
+        launch.console,
+        options.login_timeout or LOGIN_SECONDS * state.timeout_scale,
+        launch.why_gone,
+        KVM_SILENCE_SECONDS * options.timeout_scale if kvm else None,
+    )
+    launch.mark("login")
+    prepare_ssh(launch.node, launch.console, deploy)
+    launch.node.ssh.connect(options.ssh_timeout or SSH_SECONDS * state.timeout_scale)
+    launch.mark("ssh")
+    state.state = "ready"
+    launch.node.save()
+    launch.console.close()
+
+
+@contextmanager
+def ready_node(
+    workspace: Workspace,
+    deploy: DeployDir,
+    role: Role | None,
+    name: str,
+    options: BootOptions,
+    run_dir: Path,
+    log: CommandLog,
+    screen: Screen,
+) -> Iterator[Launch]:
+    """Start a node and yield it when it answers; a KVM that hangs is left for TCG, once.
+
+    Raises what :func:`launched` and :func:`wait_until_ready` raise.
+    """
+    arguments = (workspace, deploy, role, name)
+    try:
+        with launched(*arguments, options, run_dir, log, screen) as launch:
+            wait_until_ready(launch, options, deploy)
+            yield launch
+            return
+    except ConsoleSilentError as error:
+        if options.kvm:
+            raise BootError(
+                f"KVM cannot be used: {error}", "boot with --no-kvm"
+            ) from error
+        silent = error
+    screen.note(f"KVM hangs ({silent}); starting again under TCG")
+    fallback = BootOptions(**{**vars(options), "kvm": False})
+    with launched(*arguments, fallback, run_dir, log, screen) as launch:
+        launch.node.state.accelerator_reason = f"KVM hangs: {silent}"
+        wait_until_ready(launch, fallback, deploy)
+        yield launch

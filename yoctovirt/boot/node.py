@@ -1,0 +1,185 @@
+"""A node: what is known of it on disk, and the two ways to run commands on it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yoctovirt.base.deadline import Deadline
+from yoctovirt.base.files import is_locked, write_atomically
+from yoctovirt.base.suggest import did_you_mean
+from yoctovirt.boot.qemuargs import QMP_SOCKET, SERIAL_SOCKET
+from yoctovirt.boot.qmp import Qmp
+from yoctovirt.boot.results import CommandResult
+from yoctovirt.boot.serial import SerialShell
+from yoctovirt.boot.ssh import SshAddress, SshShell
+from yoctovirt.config.workspace import Workspace
+from yoctovirt.errors import BootError, UsageError
+
+STATE_FILE = "node.json"
+
+
+@dataclass
+class NodeState:
+    """What ``node.json`` says of a running node."""
+
+    name: str
+    role: str | None
+    promises: list[str]
+    allowed_failed_units: list[str]
+    image: str
+    deploy_dir: str
+    accelerator: str
+    accelerator_reason: str
+    timeout_scale: float
+    memory_mib: int
+    cpus: int
+    run: str  #: folder of the run record with console.log and qemu.log
+    command: list[str]
+    guard_pid: int = 0
+    started: str = ""
+    state: str = "starting"  #: ``starting`` or ``ready``
+    detached: bool = False
+    ssh_host: str = "127.0.0.1"
+    ssh_port: int = 0
+    ssh_user: str = "root"
+    ssh_key: str = ""
+    ssh_host_key: str = ""
+    timings: dict[str, float] = field(default_factory=dict)  #: seconds after the start of QEMU
+
+
+def node_dir(workspace: Workspace, name: str) -> Path:
+    """Return the folder of the running node *name*."""
+    return workspace.nodes / name
+
+
+def lock_path(workspace: Workspace, name: str) -> Path:
+    """Return the lock that the guard of a node holds as long as it runs."""
+    return workspace.nodes / f"{name}.lock"
+
+
+class Node:
+    """A running node."""
+
+    def __init__(self, folder: Path, state: NodeState) -> None:
+        self.folder = folder
+        self.state = state
+        self.qmp = Qmp(folder / QMP_SOCKET)
+        self.serial = SerialShell(
+            folder / SERIAL_SOCKET, folder / "serial.lock", state.timeout_scale
+        )
+        self._ssh: SshShell | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the node."""
+        return self.state.name
+
+    @property
+    def ssh(self) -> SshShell:
+        """The node's shell over SSH; the connection is made when it is first used."""
+        if self._ssh is None:
+            self._ssh = SshShell(self.address(), self.state.timeout_scale)
+        return self._ssh
+
+    def address(self) -> SshAddress:
+        """Return where the sshd is; BootError where the node is not that far yet."""
+        state = self.state
+        if not (state.ssh_port and state.ssh_host_key):
+            raise BootError(
+                f"node {state.name} is not ready: its SSH address is not known yet",
+                "wait until 'yoctovirt nodes' says ready",
+            )
+        return SshAddress(
+            state.ssh_host, state.ssh_port, state.ssh_user, Path(state.ssh_key), state.ssh_host_key
+        )
+
+    def run(self, command: str, timeout: float = 60.0, via: str = "ssh") -> CommandResult:
+        """Run *command* on the node, *via* ``ssh`` or ``serial``.
+
+        *timeout* is in seconds, scaled by the accelerator. Raises
+        CommandTimeoutError and NodeUnreachableError.
+        """
+        if via == "serial":
+            return self.serial.run(command, timeout)
+        return self.ssh.run(command, timeout)
+
+    def save(self) -> None:
+        """Write the state for other processes."""
+        write_atomically(self.folder / STATE_FILE, json.dumps(asdict(self.state), indent=2) + "\n")
+
+    def close(self) -> None:
+        """Close our connections; the node runs on."""
+        if self._ssh is not None:
+            self._ssh.close()
+            self._ssh = None
+
+
+def running_nodes(workspace: Workspace) -> dict[str, Node]:
+    """Return the nodes that run now; what a killed guard has left is removed."""
+    found: dict[str, Node] = {}
+    for lock in sorted(workspace.nodes.glob("*.lock")):
+        name = lock.name.removesuffix(".lock")
+        folder = node_dir(workspace, name)
+        if not is_locked(lock):
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        state = _load_state(folder / STATE_FILE)
+        if state is not None:
+            found[name] = Node(folder, state)
+    return found
+
+
+def _load_state(path: Path) -> NodeState | None:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return NodeState(**values)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def find_node(workspace: Workspace, name: str) -> Node:
+    """Return the running node *name*; UsageError with near matches where there is none."""
+    nodes = running_nodes(workspace)
+    if name in nodes:
+        return nodes[name]
+    hint = did_you_mean(name, nodes) if nodes else "start one with 'yoctovirt boot ROLE --detach'"
+    raise UsageError(f"no node {name!r} is running in {workspace.path}", hint)
+
+
+def stop_node(workspace: Workspace, node: Node, *, graceful: bool = True) -> str:
+    """Stop *node* and return how it ended.
+
+    First the guest is asked to power off (ACPI), then QEMU to quit, then the guard
+    to kill it. Raises BootError where even that does not help.
+    """
+    import os
+    import signal
+    from contextlib import suppress
+
+    lock = lock_path(workspace, node.name)
+    node.close()
+    steps = [("powered off", 20 * node.state.timeout_scale)] if graceful else []
+    steps += [("quit", 10.0), ("terminated", 15.0)]
+    for how, seconds in steps:
+        with suppress(BootError):
+            if how == "powered off":
+                node.qmp.execute("system_powerdown")
+            elif how == "quit":
+                node.qmp.execute("quit")
+            elif node.state.guard_pid:
+                with suppress(ProcessLookupError):
+                    os.kill(node.state.guard_pid, signal.SIGTERM)
+        deadline = Deadline(seconds)
+        while not deadline.expired:
+            if not is_locked(lock):
+                shutil.rmtree(node.folder, ignore_errors=True)
+                return how
+            time.sleep(0.05)
+    raise BootError(
+        f"node {node.name} cannot be stopped", f"look at process {node.state.guard_pid}"
+    )

@@ -1,0 +1,140 @@
+"""The QEMU command line for an image: what runqemu would make of its qemuboot.conf."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from yoctovirt.boot.accel import Accelerator
+from yoctovirt.build.deploydir import DeployDir
+from yoctovirt.build.qemuboot import QemuBoot
+from yoctovirt.errors import UsageError
+
+#: Socket of the first serial port and of QMP, in the folder of the node.
+SERIAL_SOCKET = "serial.sock"
+QMP_SOCKET = "qmp.sock"
+OVERLAY = "overlay.qcow2"
+
+
+@dataclass(frozen=True)
+class BootOptions:
+    """What the user may change about a boot."""
+
+    kvm: bool | None = None
+    memory: int | None = None  #: MiB
+    cpus: int | None = None
+    qemuparams: tuple[str, ...] = ()  #: extra QEMU arguments, each a line as for a shell
+    bootparams: tuple[str, ...] = ()  #: extra kernel arguments
+    ssh_port: int | None = None  #: None: QEMU takes a free one
+    login_timeout: float | None = None  #: seconds, not scaled
+    ssh_timeout: float | None = None  #: seconds, not scaled
+    timeout_scale: float = field(default=1.0)
+
+
+def mac_address(name: str, interface: int = 0) -> str:
+    """Return a locally administered address that a node keeps across restarts."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return f"52:54:00:{digest[0]:02x}:{digest[1]:02x}:{(digest[2] & 0xF0) | interface:02x}"
+
+
+def memory_mib(boot: QemuBoot, wanted: int | None) -> int:
+    """Return the memory of the node in MiB: *wanted*, else QB_MEM, else runqemu's 256."""
+    if wanted is not None:
+        return wanted
+    match = re.fullmatch(r"(?:-m\s+)?(\d+)([MGmg]?)", boot.get("qb_mem", "-m 256").strip())
+    if not match:
+        raise UsageError(f"{boot.source}: qb_mem is not understood: {boot.get('qb_mem')}")
+    return int(match[1]) * (1024 if match[2] in ("G", "g") else 1)
+
+
+def _split(text: str, what: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"{what} {text!r}: {error}") from error
+
+
+def _disk(boot: QemuBoot, overlay: Path) -> list[str]:
+    """The root disk as the machine wants it, on the overlay in place of the image.
+
+    QB_ROOTFS_OPT may hard-code ``format=raw``; the overlay is qcow2.
+    """
+    if boot.get("qb_rootfs_opt"):
+        words = [word.replace("@ROOTFS@", str(overlay)) for word in boot.words("qb_rootfs_opt")]
+        words = [re.sub(r"\bformat=\w+", "format=qcow2", word) for word in words]
+        return [
+            word if str(overlay) not in word or "format=" in word else f"{word},format=qcow2"
+            for word in words
+        ]
+    return ["-drive", f"file={overlay},if=virtio,format=qcow2"]
+
+
+def _cpu(boot: QemuBoot, accelerator: Accelerator) -> list[str]:
+    if accelerator.name == "kvm":
+        return [*(boot.words("qb_cpu_kvm") or ["-cpu", "host"]), "-accel", "kvm"]
+    return [*(boot.words("qb_cpu") or ["-cpu", "max"]), "-accel", "tcg,thread=multi"]
+
+
+def kernel_command_line(boot: QemuBoot, bootparams: tuple[str, ...]) -> str:
+    """Return the kernel's arguments: root, network by slirp, consoles, QB_*, the user's."""
+    root = boot.get("qb_kernel_root", "/dev/vda")
+    words = [f"root={root}"]
+    if not re.search(r"\b(ro|rw)\b", root):
+        words.append("rw")
+    words.append(boot.get("qb_cmdline_ip_slirp", "ip=dhcp"))
+    for entry in boot.get("serial_consoles", "115200;ttyS0").split():
+        words.append(f"console={entry.partition(';')[2] or entry}")
+    words += [boot.get("qb_kernel_cmdline_append"), *bootparams]
+    # The last console= becomes /dev/console; ours is the first serial port.
+    consoles = [word for word in words if word.startswith("console=")]
+    if len(consoles) > 1:
+        words.append(consoles[0])
+    return " ".join(word for word in words if word)
+
+
+def qemu_command(
+    deploy: DeployDir, name: str, options: BootOptions, accelerator: Accelerator, console_log: Path
+) -> list[str]:
+    """Return argv for QEMU; sockets and overlay are relative to the folder of the node."""
+    boot = deploy.qemuboot
+    hostfwd = f",hostfwd=tcp:127.0.0.1:{options.ssh_port}-:22" if options.ssh_port else ""
+    network = [word.replace("@MAC@", mac_address(name)) for word in
+               boot.words("qb_network_device")]  # fmt: skip
+    smp = ["-smp", str(options.cpus)] if options.cpus else boot.words("qb_smp")
+    serials = max(1, len(boot.get("serial_consoles", "115200;ttyS0").split()))
+    argv = [
+        boot.get("qb_system_name"),
+        "-name",
+        name,
+        "-nodefaults",
+        "-display",
+        "none",
+        *boot.words("qb_machine"),
+        *_cpu(boot, accelerator),
+        *smp,
+        "-m",
+        str(memory_mib(boot, options.memory)),
+        *_disk(boot, Path(OVERLAY)),
+        "-netdev",
+        f"user,id=net0{hostfwd}",
+        *(network or ["-device", f"virtio-net-pci,netdev=net0,mac={mac_address(name)}"]),
+        *boot.words("qb_rng"),
+        "-chardev",
+        f"socket,id=console,path={SERIAL_SOCKET},server=on,wait=off,logfile={console_log}",
+        "-serial",
+        "chardev:console",
+        *["-serial", "null"] * (serials - 1),
+        "-qmp",
+        f"unix:{QMP_SOCKET},server=on,wait=off",
+        *boot.words("qb_opt_append"),
+        "-kernel",
+        str(deploy.kernel),
+        "-append",
+        kernel_command_line(boot, options.bootparams),
+    ]
+    for extra in options.qemuparams:
+        argv += _split(extra, "--qemuparams")
+    return [*argv, "-S"]

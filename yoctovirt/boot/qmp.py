@@ -1,0 +1,91 @@
+"""The QEMU monitor (QMP), one short conversation at a time.
+
+A QMP server speaks with one client; so a connection is closed after each
+command, and ``yoctovirt stop`` of another process gets its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from yoctovirt.boot.results import NodeUnreachableError
+
+
+@contextmanager
+def short_path(path: Path) -> Iterator[str]:
+    """Yield a name of the UNIX socket *path* that fits the kernel's 108 bytes."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+class Qmp:
+    """The monitor of one node."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self.socket_path = socket_path
+
+    def execute(self, command: str, timeout: float = 15.0, **arguments: Any) -> Any:
+        """Run a QMP command and return its value.
+
+        Raises NodeUnreachableError where QEMU does not answer within *timeout*
+        seconds or refuses the command.
+        """
+        from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+        # The library reports each failed connection attempt; we report the outcome.
+        logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
+
+        async def converse(address: str) -> Any:
+            client = QMPClient("yoctovirt")
+            await client.connect(address)
+            try:
+                return await client.execute(command, arguments or None)
+            finally:
+                with suppress(QMPError, OSError, EOFError):
+                    await client.disconnect()
+
+        try:
+            with short_path(self.socket_path) as address:
+                return asyncio.run(asyncio.wait_for(converse(address), timeout))
+        except ExecuteError as error:
+            raise NodeUnreachableError(f"QEMU refused {command}: {error}") from error
+        except (QMPError, OSError, EOFError, asyncio.TimeoutError) as error:
+            if command == "quit":
+                return None
+            raise NodeUnreachableError(
+                f"QEMU does not answer {command} on {self.socket_path}: {error!r}"
+            ) from error
+
+    def hmp(self, line: str) -> str:
+        """Run a line of the human monitor, for what QMP has no command for."""
+        return str(self.execute("human-monitor-command", **{"command-line": line}))
+
+    def forward_port(self, guest_port: int, network: str = "net0") -> int:
+        """Forward a free port of 127.0.0.1 to *guest_port*; QEMU chooses it, so none is raced for.
+
+        Raises NodeUnreachableError where QEMU refuses.
+        """
+        answer = self.hmp(f"hostfwd_add {network} tcp:127.0.0.1:0-:{guest_port}")
+        if answer.strip():
+            raise NodeUnreachableError(f"QEMU does not forward a port: {answer.strip()}")
+        return self.forwarded_port(guest_port)
+
+    def forwarded_port(self, guest_port: int) -> int:
+        """Return the host port that is forwarded to *guest_port* (``info usernet``)."""
+        table = self.hmp("info usernet")
+        # Protocol[State] FD Source-Address Port Dest-Address Port RecvQ SendQ
+        for line in table.splitlines():
+            match = re.match(r"\s*TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+(\d+)\s", line)
+            if match and int(match[2]) == guest_port:
+                return int(match[1])
+        raise NodeUnreachableError(f"QEMU forwards no port to {guest_port}: {table.strip()}")

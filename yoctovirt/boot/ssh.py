@@ -1,0 +1,200 @@
+"""Commands over SSH (paramiko): one pinned host key, one connection, reused."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yoctovirt.base.deadline import Deadline
+from yoctovirt.boot.results import CommandResult, CommandTimeoutError, NodeUnreachableError
+
+if TYPE_CHECKING:
+    import paramiko
+
+
+@dataclass(frozen=True)
+class SshAddress:
+    """Where the sshd of a node is, and by which keys the two know one another."""
+
+    host: str
+    port: int
+    user: str
+    key: Path  #: our private key
+    host_key: str  #: public key of the sshd, ``ssh-ed25519 AAAA…``
+
+    def argv(self, *command: str, tty: bool = False) -> list[str]:
+        """Return OpenSSH's command line for the same address."""
+        options = [
+            f"UserKnownHostsFile={self.known_hosts}",
+            "StrictHostKeyChecking=yes",
+            "IdentitiesOnly=yes",
+            "LogLevel=ERROR",
+        ]
+        argv = ["ssh", "-i", str(self.key), "-p", str(self.port)]
+        for option in options:
+            argv += ["-o", option]
+        return [*argv, *(["-t"] if tty else []), f"{self.user}@{self.host}", *command]
+
+    @property
+    def known_hosts(self) -> Path:
+        """File that OpenSSH finds the host key in, beside our key."""
+        return self.key.with_name("known_hosts")
+
+    def known_hosts_line(self) -> str:
+        """Return the line for :attr:`known_hosts`."""
+        algorithm, blob = self.host_key.split()[:2]
+        return f"[{self.host}]:{self.port} {algorithm} {blob}\n"
+
+
+class SshShell:
+    """Commands on a node over SSH."""
+
+    def __init__(self, address: SshAddress, scale: float = 1.0) -> None:
+        self.address = address
+        self._scale = scale
+        self._client: paramiko.SSHClient | None = None
+
+    def connect(self, seconds: float | None = None) -> None:
+        """Connect and log in, trying again until *seconds* (60, scaled) are over.
+
+        Raises NodeUnreachableError with the reason of the last attempt; a wrong host
+        key or a refused login ends the attempts at once.
+        """
+        import paramiko
+
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+        deadline = Deadline(seconds if seconds is not None else 60 * self._scale)
+        address = self.address
+        algorithm, blob = address.host_key.split()[:2]
+        reason = "no attempt was made"
+        while True:
+            client = paramiko.SSHClient()
+            client.set_missing_host_key_policy(paramiko.RejectPolicy())
+            client.get_host_keys().add(
+                f"[{address.host}]:{address.port}" if address.port != 22 else address.host,
+                algorithm,
+                paramiko.PKey.from_type_string(algorithm, base64.b64decode(blob)),
+            )
+            wait = max(1.0, min(10 * self._scale, deadline.remaining))
+            try:
+                client.connect(
+                    address.host,
+                    port=address.port,
+                    username=address.user,
+                    key_filename=str(address.key),
+                    allow_agent=False,
+                    look_for_keys=False,
+                    timeout=wait,
+                    banner_timeout=wait,
+                    auth_timeout=wait,
+                )
+            except paramiko.BadHostKeyException as error:
+                client.close()
+                raise NodeUnreachableError(
+                    f"the host key of {address.host}:{address.port} is not the one of this node: "
+                    f"{error}",
+                    "another machine answers there, or the node made a new key",
+                ) from error
+            except paramiko.AuthenticationException as error:
+                client.close()
+                raise NodeUnreachableError(
+                    f"{address.user}@{address.host}:{address.port} refuses our key: {error}",
+                    f"the key is {address.key}; is it in authorized_keys of the node?",
+                ) from error
+            except (paramiko.SSHException, OSError, EOFError) as error:
+                client.close()
+                reason = f"{type(error).__name__}: {error}" if str(error) else repr(error)
+            else:
+                transport = client.get_transport()
+                assert transport is not None
+                transport.set_keepalive(15)
+                self._client = client
+                return
+            if deadline.remaining <= 0.3:
+                raise NodeUnreachableError(
+                    f"sshd of {address.host}:{address.port} does not answer within "
+                    f"{deadline.seconds:.0f} s (last: {reason})",
+                    "look into console.log of the run whether sshd was started; "
+                    "--ssh-timeout gives it longer",
+                )
+            time.sleep(0.3)  # between two attempts; a refused connection returns at once
+
+    def run(self, command: str, timeout: float = 60.0) -> CommandResult:
+        """Run *command* with the user's login shell and return its outcome.
+
+        *timeout* is in seconds and scaled by the node's accelerator. Raises
+        CommandTimeoutError with the transcript, NodeUnreachableError where the node is gone.
+        """
+        import paramiko
+
+        if self._client is None or not self._alive():
+            self.close()
+            self.connect()
+        assert self._client is not None
+        seconds = timeout * self._scale
+        deadline = Deadline(seconds)
+        output = bytearray()
+        try:
+            transport = self._client.get_transport()
+            if transport is None:
+                raise paramiko.SSHException("the connection is closed")
+            channel = transport.open_session(timeout=max(5.0, seconds))
+            channel.set_combine_stderr(True)
+            channel.exec_command(command)
+            channel.shutdown_write()
+            while True:
+                channel.settimeout(max(0.05, deadline.remaining))
+                data = channel.recv(65536)
+                if not data:
+                    break
+                output += data
+            while not channel.exit_status_ready():
+                if deadline.expired:
+                    raise socket.timeout
+                if not transport.is_active():
+                    raise paramiko.SSHException("the connection was closed")
+                channel.status_event.wait(0.05)
+            status = channel.recv_exit_status()
+            channel.close()
+        except socket.timeout as error:
+            self.close()
+            raise CommandTimeoutError(
+                command, seconds, "ssh", output.decode(errors="replace")
+            ) from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            self.close()
+            raise NodeUnreachableError(
+                f"the SSH connection broke while a command ran ({error}): {command}"
+            ) from error
+        if status < 0:
+            raise NodeUnreachableError(f"the node ended a command without a status: {command}")
+        text = output.decode(errors="replace")
+        return CommandResult(command, status, text, deadline.elapsed, "ssh")
+
+    def put(self, data: bytes, remote: str, mode: int = 0o644) -> None:
+        """Write *data* to the file *remote* (by ``cat``: small images have no SFTP server)."""
+        if self._client is None or not self._alive():
+            self.connect()
+        assert self._client is not None
+        stdin, stdout, _ = self._client.exec_command(
+            f"cat > {remote} && chmod {mode:o} {remote}", timeout=120 * self._scale
+        )
+        stdin.write(data)
+        stdin.channel.shutdown_write()
+        if stdout.channel.recv_exit_status() != 0:
+            raise NodeUnreachableError(f"{remote} could not be written on the node")
+
+    def _alive(self) -> bool:
+        transport: Any = self._client.get_transport() if self._client else None
+        return bool(transport and transport.is_active())
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None

@@ -1,0 +1,93 @@
+"""What the console says while a node starts."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pexpect.exceptions import EOF, TIMEOUT
+
+from yoctovirt.base.deadline import Deadline
+from yoctovirt.boot.console import Console
+from yoctovirt.errors import BootError
+
+#: The getty's question. What other services print may follow on the same line;
+#: "Last login:" is what a shell says.
+LOGIN = r"(?<!Last )\blogin: "
+#: What ends the wait at once: pattern and what it means.
+FATAL: tuple[tuple[str, str], ...] = (
+    (r"Kernel panic - not syncing: ?([^\r\n]*)", "the kernel panicked"),
+    (r"VFS: (?:Cannot open root device|Unable to mount root)([^\r\n]*)",
+     "the root file system could not be mounted"),
+    (r"You are in (emergency|rescue) mode", "the node is in emergency mode"),
+    (r"Give root password for maintenance", "the node is in emergency mode"),
+    (r"\(initramfs\) ", "the initramfs could not go on and shows a shell"),
+    (r"Out of memory and no killable processes", "the node ran out of memory"),
+)  # fmt: skip
+
+
+class ConsoleSilentError(BootError):
+    """Nothing at all came on the console."""
+
+
+@dataclass(frozen=True)
+class Alive:
+    """How long a node may be silent before it counts as dead (None: no such limit)."""
+
+    silent_seconds: float | None = None
+
+
+def console_tail(text: str, lines: int = 15) -> str:
+    """Return the last *lines* of console output, free of escape codes, indented."""
+    clean = re.sub(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])", "", text)
+    clean = re.sub(r"[^\t\n -~\u00a0-\uffff]", "", clean.replace("\r", ""))
+    kept = [line for line in clean.splitlines() if line.strip()][-lines:]
+    return "\n".join(f"    | {line}" for line in kept) or "    | (nothing)"
+
+
+def wait_for_login(
+    console: Console,
+    seconds: float,
+    why_gone: Callable[[], str | None],
+    silent_limit: float | None = None,
+) -> None:
+    """Wait until the console asks for a login.
+
+    Raises BootError with what was seen: a fatal line, QEMU gone (*why_gone* tells),
+    no login within *seconds*; ConsoleSilentError where nothing came within *silent_limit*.
+    """
+    deadline = Deadline(seconds)
+    silence = Deadline(silent_limit) if silent_limit else None
+    patterns = [LOGIN, EOF, TIMEOUT, *(pattern for pattern, _ in FATAL)]
+    compiled = console.compile_pattern_list(patterns)
+    while True:
+        index = console.expect_list(compiled, timeout=min(0.5, deadline.remaining))
+        seen = console.before if isinstance(console.before, str) else ""
+        if index == 0:
+            return
+        if index == 1 or (index == 2 and why_gone() is not None):
+            time.sleep(0.1)  # the exit status follows the closed console
+            reason = why_gone() or "its console was closed"
+            raise BootError(
+                f"QEMU ended while the node started: {reason}\n{console_tail(seen)}",
+                "the whole output is in qemu.log and console.log of the run",
+            )
+        if index > 2:
+            _, meaning = FATAL[index - 3]
+            said = console_tail(seen + str(console.after))
+            raise BootError(
+                f"{meaning} while the node started\n{said}",
+                "the whole output is in console.log of the run",
+            )
+        if silence and console.first_output is None and silence.expired:
+            raise ConsoleSilentError(
+                f"no sign of life on the console within {silence.seconds:.0f} s"
+            )
+        if deadline.expired:
+            raise BootError(
+                f"no login on the console within {seconds:.0f} s; the last that came:\n"
+                f"{console_tail(seen)}",
+                "give it longer with --login-timeout, or look into console.log of the run",
+            )

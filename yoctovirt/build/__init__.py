@@ -1,0 +1,1 @@
+"""The room that turns a role into a deploy directory."""

@@ -1,0 +1,1 @@
+"""The ``debian`` builder: a deploy directory like Yocto's, made of Debian packages."""

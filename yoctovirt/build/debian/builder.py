@@ -1,0 +1,378 @@
+"""Build a deploy directory from Debian packages with mmdebstrap."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from yoctovirt.base.files import (
+    Lock,
+    disk_error,
+    free_bytes,
+    human_bytes,
+    make_folder,
+    sha256_file,
+    write_atomically,
+)
+from yoctovirt.base.process import CommandLog, Guarded, missing_tool
+from yoctovirt.base.screen import Screen
+from yoctovirt.build.debian import overlay
+from yoctovirt.build.debian.failures import explain
+from yoctovirt.build.debian.hostapt import HostApt, find_host_apt
+from yoctovirt.build.deploydir import CLIENT_KEY, HOST_KEY, DeployDir, open_deploy_dir
+from yoctovirt.config.roles import DebianImage, Role
+from yoctovirt.errors import InfrastructureError, UsageError
+
+#: Raised when this module makes another image of the same inputs.
+BUILDER_VERSION = 1
+#: Disk that one build needs: the tree and the image, side by side.
+NEEDED_BYTES = 2_800_000_000
+INITRD_MODULES = ("virtio_pci", "virtio_blk", "ext4")
+CMDLINE = "loglevel=4 net.ifnames=0 mitigations=off no_timer_check tsc=reliable apparmor=0"
+_HOOK = Path(__file__).with_name("hook.sh")
+
+
+def cache_key(role: Role, host: HostApt) -> str:
+    """Return the name of the cache entry: a hash of all that decides the image."""
+    spec = _spec(role)
+    inputs = {
+        "builder": BUILDER_VERSION,
+        "role": role.name,
+        "machine": role.machine,
+        "node": asdict(role.node),
+        "debian": asdict(spec),
+        "suite": [host.distribution, host.suite, host.kernel_package],
+        "sources": [path.read_text(errors="replace") for path in host.sources],
+        "files": [path.read_text() for path in (_HOOK, _HOOK.with_name("initrd-init.sh"))],
+        "overlay": [overlay.MASKED, overlay.ENABLED, CMDLINE, INITRD_MODULES],
+        "templates": [v for k, v in vars(overlay).items() if isinstance(v, str) and k[0] == "_"
+                      and not k.startswith("__")],
+    }
+    text = json.dumps(inputs, sort_keys=True)
+    return f"{role.name}-{host.suite}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def build(
+    role: Role,
+    cache_dir: Path,
+    log: CommandLog,
+    screen: Screen,
+    *,
+    build_log: Path,
+    force: bool = False,
+    mode: str | None = None,
+) -> DeployDir:
+    """Return the deploy directory of *role*, built where the cache has none.
+
+    *mode* is mmdebstrap's (``root``, ``unshare``), by default what the user can.
+    Raises InfrastructureError where the host lacks something, BuildError where
+    the packages do not go together.
+    """
+    host = find_host_apt()
+    key = cache_key(role, host)
+    folder = make_folder(cache_dir / "debian", 0o700)
+    final = folder / key
+    if not force and (final / "SHA256SUMS").is_file():
+        screen.note(f"taken from the cache: {final}")
+        return open_deploy_dir(final)
+    lock = Lock(folder / f"{key}.lock")
+    if not lock.acquire():
+        screen.note(f"another build of {key} is running ({lock.read()}): waiting for it")
+        lock.acquire(wait=True)
+    try:
+        lock.write(f"pid {os.getpid()}")
+        if not force and (final / "SHA256SUMS").is_file():
+            screen.note(f"built meanwhile: {final}")
+            return open_deploy_dir(final)
+        for stale in folder.glob(f".tmp-{key}-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        _preflight(folder)
+        work = Path(tempfile.mkdtemp(prefix=f".tmp-{key}-", dir=folder))
+        try:
+            _bootstrap(role, host, work, log, screen, build_log, mode or _default_mode())
+            # An entry that --force replaces may be in use: its files stay open where they are.
+            if final.exists():
+                final.rename(folder / f".tmp-{key}-old-{os.getpid()}")
+            work.rename(final)
+        finally:
+            for left in folder.glob(f".tmp-{key}-*"):
+                shutil.rmtree(left, ignore_errors=True)
+        return open_deploy_dir(final)
+    except OSError as error:
+        raise disk_error(error, final) from error
+    finally:
+        lock.release()
+
+
+def _spec(role: Role) -> DebianImage:
+    if role.debian is None:
+        raise UsageError(f"role {role.name} is not built by the debian builder")
+    return role.debian
+
+
+def _default_mode() -> str:
+    return "root" if os.geteuid() == 0 else "unshare"
+
+
+def _preflight(folder: Path) -> None:
+    """Fail before the work where the work would fail."""
+    tools = ["mmdebstrap", "mke2fs"] + (["newuidmap"] if os.geteuid() else [])
+    for tool in tools:
+        if shutil.which(tool, path=_path()) is None:
+            raise missing_tool(tool)
+    free = free_bytes(folder)
+    if free < NEEDED_BYTES:
+        raise InfrastructureError(
+            f"{folder} has {human_bytes(free)} free; building the image needs "
+            f"{human_bytes(NEEDED_BYTES)}",
+            "free some space, or name another folder in YOCTOVIRT_CACHE_DIR",
+        )
+    if os.geteuid():
+        _check_user_namespaces()
+
+
+def _check_user_namespaces() -> None:
+    probe = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "true"], capture_output=True, text=True, check=False
+    )
+    if probe.returncode:
+        raise InfrastructureError(
+            f"this user may not make user namespaces: {probe.stderr.strip()}",
+            "run as root, or allow them: sysctl kernel.apparmor_restrict_unprivileged_userns=0 "
+            "(Ubuntu 24.04), user.max_user_namespaces (elsewhere)",
+        )
+    import getpass
+
+    user = getpass.getuser()
+    names = (f"{user}:", f"{os.getuid()}:")
+    for table in (Path("/etc/subuid"), Path("/etc/subgid")):
+        lines = table.read_text().splitlines() if table.is_file() else []
+        if not any(line.startswith(names) for line in lines):
+            raise InfrastructureError(
+                f"user {user} has no range in {table}",
+                f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+            )
+
+
+def _path() -> str:
+    """PATH with the administrator's folders, which a normal user's lacks on Debian."""
+    return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def _argv(role: Role, host: HostApt, mode: str) -> list[str]:
+    spec = _spec(role)
+    excluded = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*",
+                # Our initrd is made in the hook: the distribution's costs half a minute.
+                "/etc/kernel/postinst.d/initramfs-tools")  # fmt: skip
+    packages = [host.kernel_package, "cpio", *spec.packages]
+    return [
+        "mmdebstrap",
+        "--variant=apt",
+        f"--mode={mode}",
+        "--format=null",
+        f"--include={','.join(packages)}",
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in excluded),
+        "--aptopt=Acquire::Languages \"none\"",
+        "--aptopt=APT::Install-Recommends \"false\"",
+        f"--customize-hook={_HOOK.read_text(encoding='utf-8')}",
+        host.suite,
+        "/dev/null",
+        *map(str, host.sources),
+    ]
+
+
+@contextmanager
+def _descriptors(work: Path, size_mib: int, tree: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield descriptors of the overlay tar, the output tar, and the image of the wanted size.
+
+    Mode 0666 lets root of a user namespace, who is nobody here, open them again
+    through /proc/self/fd; the folder above them (0700) keeps all others out. The
+    numbers are high: mmdebstrap writes its own into ``sh`` redirections, and dash
+    knows one digit only.
+    """
+    opened: list[int] = []
+    try:
+        given = os.memfd_create("yoctovirt-overlay")
+        opened.append(_high(given))
+        os.write(opened[0], tree)
+        for name in ("out.tar", "rootfs"):
+            path = work / name
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            opened.append(_high(fd))
+            os.fchmod(opened[-1], 0o666)
+        os.ftruncate(opened[2], size_mib << 20)
+        yield opened[0], opened[1], opened[2]
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
+def _high(fd: int) -> int:
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100)
+    finally:
+        os.close(fd)
+
+
+def _bootstrap(
+    role: Role,
+    host: HostApt,
+    work: Path,
+    log: CommandLog,
+    screen: Screen,
+    build_log: Path,
+    mode: str,
+) -> None:
+    """Make the content of a deploy directory in *work*."""
+    spec = _spec(role)
+    keys = overlay.make_keys()
+    tree = overlay.overlay_tar(overlay.overlay_files(role, keys))
+    argv = _argv(role, host, mode)
+    env = {"TMPDIR": str(work)} if mode == "root" else {}
+    with _descriptors(work, spec.size_mib, tree) as (given, out, image):
+        env |= {
+            "PATH": _path(),
+            "YV_IN": str(given),
+            "YV_OUT": str(out),
+            "YV_IMAGE": str(image),
+            "YV_ENABLE": " ".join([*overlay.ENABLED, *spec.enable]),
+            "YV_DISABLE": " ".join([*spec.disable, *spec.after_ssh]),
+            "YV_MASK": " ".join(overlay.MASKED),
+            "YV_MODULES": " ".join(INITRD_MODULES),
+            "SOURCE_DATE_EPOCH": str(int(time.time())),
+        }
+        shown = {key: env[key] for key in ("TMPDIR",) if key in env}
+        log.note(argv, env=env)
+        short = [*argv[:-2 - len(host.sources)], "--customize-hook=HOOK", *argv[-1 - len(host.sources) - 1 :]]
+        short = [word for word in short if not word.startswith("--customize-hook=#!")]
+        screen.command(CommandLog().note(short, env=shown))
+        with build_log.open("ab") as output:
+            _run(argv, {**os.environ, **env}, output, work, (given, out, image), build_log, screen)
+    _unpack(work / "out.tar", work)
+    _finish(role, host, work, keys)
+
+
+def _run(
+    argv: list[str],
+    env: dict[str, str],
+    output: IO[bytes],
+    work: Path,
+    fds: tuple[int, int, int],
+    build_log: Path,
+    screen: Screen,
+) -> None:
+    start = build_log.stat().st_size
+    job = Guarded(argv, env=env, output=output, grace=15.0, discard=[work], pass_fds=fds)
+    try:
+        with build_log.open("rb") as seen:
+            seen.seek(start)
+            while job.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    job.wait(0.3)
+                _show_progress(seen, screen)
+        status = job.poll()
+        job.close()
+    except BaseException:
+        job.stop()
+        raise
+    if status:
+        with build_log.open("rb") as seen:
+            seen.seek(start)
+            text = seen.read().decode(errors="replace")
+        raise explain(text, status or 0, build_log)
+
+
+def _show_progress(seen: IO[bytes], screen: Screen) -> None:
+    for line in seen.readlines():
+        text = line.decode(errors="replace").strip()
+        if text.startswith("I: "):
+            screen.status(text.removeprefix("I: ").removeprefix("yoctovirt: "))
+
+
+def _unpack(archive: Path, work: Path) -> None:
+    wanted = {"kernel": "bzImage", "initrd": "initrd", "manifest": "manifest",
+              "kernel-release": "kernel-release"}  # fmt: skip
+    with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as tar:
+        for name, target in wanted.items():
+            source = tar.extractfile(name)
+            if source is None:
+                raise InfrastructureError(f"the build of the image left no {name}")
+            (work / target).write_bytes(source.read())
+    archive.unlink()
+
+
+def _finish(role: Role, host: HostApt, work: Path, keys: overlay.Keys) -> None:
+    """Give the files Yocto's names, and write what stands beside them."""
+    link = f"{role.name}-image-{role.machine}"
+    (work / "rootfs").chmod(0o644)
+    (work / "rootfs").rename(work / f"{link}.ext4")
+    (work / "manifest").rename(work / f"{link}.manifest")
+    write_atomically(work / CLIENT_KEY, keys.client_private, 0o600)
+    write_atomically(work / f"{CLIENT_KEY}.pub", keys.client_public)
+    write_atomically(work / HOST_KEY, keys.host_public)
+    release = (work / "kernel-release").read_text().strip()
+    (work / "kernel-release").unlink()
+    testdata = {
+        "MACHINE": role.machine,
+        "TARGET_ARCH": "x86_64",
+        "DISTRO": host.distribution,
+        "DISTRO_VERSION": host.version,
+        "DISTRO_CODENAME": host.suite,
+        "IMAGE_BASENAME": f"{role.name}-image",
+        "IMAGE_LINK_NAME": link,
+        "IMAGE_FSTYPES": "ext4",
+        "VIRTUAL-RUNTIME_init_manager": "systemd",
+        "KERNEL_VERSION": release,
+        "DATETIME": time.strftime("%Y%m%d%H%M%S", time.gmtime()),
+        "YOCTOVIRT_ROLE": role.name,
+        "YOCTOVIRT_BUILDER": "debian",
+    }
+    write_atomically(work / f"{link}.testdata.json", json.dumps(testdata, indent=2) + "\n")
+    write_atomically(work / f"{link}.qemuboot.conf", _qemuboot(role, link))
+    names = sorted(path.name for path in work.iterdir() if path.name != CLIENT_KEY)
+    sums = "".join(f"{sha256_file(work / name)}  {name}\n" for name in names)
+    write_atomically(work / "SHA256SUMS", sums)
+
+
+def _qemuboot(role: Role, link: str) -> str:
+    """The same keys as OE-core's qemuboot.bbclass writes for qemux86-64."""
+    values = {
+        "deploy_dir_image": ".",
+        "image_link_name": link,
+        "image_name": link,
+        "kernel_imagetype": "bzImage",
+        "machine": role.machine,
+        "qb_cmdline_ip_slirp": "ip=dhcp",
+        "qb_cpu": "-cpu max",
+        "qb_cpu_kvm": "-cpu host",
+        "qb_default_fstype": "ext4",
+        "qb_default_kernel": "bzImage",
+        "qb_kernel_cmdline_append": CMDLINE,
+        "qb_kernel_root": "/dev/vda",
+        "qb_machine": "-machine q35,i8042=off",
+        "qb_mem": f"-m {role.node.memory}",
+        "qb_network_device": "-device virtio-net-pci,netdev=net0,mac=@MAC@",
+        "qb_opt_append": "-initrd @DEPLOY_DIR_IMAGE@/initrd",
+        "qb_rng": "-object rng-random,filename=/dev/urandom,id=rng0 "
+        "-device virtio-rng-pci,rng=rng0",
+        "qb_rootfs_opt": "-drive file=@ROOTFS@,if=virtio,format=raw",
+        "qb_smp": f"-smp {role.node.cpus}",
+        "qb_system_name": "qemu-system-x86_64",
+        "serial_consoles": "115200;ttyS0",
+        "staging_bindir_native": "/usr/bin",
+        "staging_dir_native": "/usr",
+    }
+    return "[config_bsp]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())

@@ -1,0 +1,167 @@
+"""A deploy directory: what a build leaves and a boot needs, verified before use.
+
+The layout is Yocto's ``tmp/deploy/images/<machine>``: kernel, root file system,
+``*.qemuboot.conf``, ``*.manifest``, ``*.testdata.json``. The ``debian`` builder
+writes the same, plus SSH keys and ``SHA256SUMS``.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yoctovirt.base.suggest import did_you_mean
+from yoctovirt.build.qemuboot import QemuBoot, load_qemuboot
+from yoctovirt.errors import BuildError, UsageError
+
+CLIENT_KEY = "id_ed25519"
+HOST_KEY = "ssh_host_ed25519_key.pub"
+
+
+@dataclass(frozen=True)
+class DeployDir:
+    """One image of a deploy directory, with all its parts found and plausible."""
+
+    path: Path
+    image: str  #: name without suffix, e.g. ``core-image-minimal-qemux86-64``
+    qemuboot: QemuBoot
+    kernel: Path
+    rootfs: Path
+    manifest: Path | None
+    testdata: dict[str, Any]
+    client_key: Path | None  #: private key that root of the image accepts
+    host_key: str | None  #: public host key of the image's sshd, where the build knows it
+
+    def packages(self) -> list[tuple[str, str, str]]:
+        """Return name, architecture, version of what is installed, from the manifest."""
+        if self.manifest is None:
+            return []
+        rows = [line.split() for line in self.manifest.read_text().splitlines()]
+        return [(row[0], row[1], row[2]) for row in rows if len(row) == 3]
+
+    def files(self) -> list[Path]:
+        """Return the files that a boot uses."""
+        used = [self.qemuboot.source, self.kernel, self.rootfs, *self.qemuboot.deployed_files()]
+        return sorted({path.resolve() for path in used})
+
+
+def open_deploy_dir(path: Path, image: str | None = None) -> DeployDir:
+    """Return the image in *path*, by its name where there are several.
+
+    Raises UsageError where there is no such folder or image, BuildError where a
+    file of it is missing, truncated or not what its name says.
+    """
+    path = path.absolute()
+    if not path.is_dir():
+        raise UsageError(
+            f"{path} is no deploy directory: no such folder",
+            "name the folder that holds the *.qemuboot.conf of the image",
+        )
+    conf = _choose(path, image)
+    boot = load_qemuboot(conf)
+    name = conf.name.removesuffix(".qemuboot.conf")
+    kernel = boot.kernel()
+    _check_kernel(kernel)
+    for extra in boot.deployed_files():
+        _check_present(extra)
+    rootfs = _rootfs(path, name, boot)
+    manifest = path / f"{name}.manifest"
+    testdata = path / f"{name}.testdata.json"
+    key = path / CLIENT_KEY
+    host_key = path / HOST_KEY
+    return DeployDir(
+        path=path,
+        image=name,
+        qemuboot=boot,
+        kernel=kernel,
+        rootfs=rootfs,
+        manifest=manifest if manifest.is_file() else None,
+        testdata=_load_testdata(testdata) if testdata.is_file() else {},
+        client_key=key if key.is_file() else None,
+        host_key=host_key.read_text().strip() if host_key.is_file() else None,
+    )
+
+
+def _choose(path: Path, image: str | None) -> Path:
+    # Yocto leaves a dated file and a link to it for each image; the link is the newest.
+    confs = {conf.name.removesuffix(".qemuboot.conf"): conf for conf in path.glob("*.qemuboot.conf")}
+    if not confs:
+        raise BuildError(
+            f"{path} has no *.qemuboot.conf",
+            "the build did not finish, or its image does not inherit qemuboot",
+        )
+    if image is not None:
+        for name in (image, f"{image}.rootfs"):
+            if name in confs:
+                return confs[name]
+        raise UsageError(f"{path} has no image {image!r}", did_you_mean(image, confs))
+    links = {conf.resolve() for conf in confs.values()}
+    if len(links) > 1:
+        raise UsageError(
+            f"{path} holds several images: {', '.join(sorted(confs))}", "choose one with --image"
+        )
+    return min(confs.values(), key=lambda conf: (not conf.is_symlink(), len(conf.name)))
+
+
+def _check_present(path: Path) -> int:
+    if not path.is_file():
+        target = " (a dangling link)" if path.is_symlink() else ""
+        raise BuildError(
+            f"{path} is missing{target}", "build the image again, or copy the folder whole"
+        )
+    size = path.stat().st_size
+    if size == 0:
+        raise BuildError(f"{path} is empty", "build the image again, or copy the folder whole")
+    return size
+
+
+def _truncated(path: Path, size: int, wanted: int) -> BuildError:
+    return BuildError(
+        f"{path} is truncated: {size} bytes of {wanted}",
+        "build the image again, or copy the folder whole",
+    )
+
+
+def _check_kernel(path: Path) -> None:
+    """An x86 bzImage says how long it is (Linux boot protocol: setup_sects, syssize)."""
+    size = _check_present(path)
+    with path.open("rb") as kernel:
+        head = kernel.read(0x210)
+    if head[0x202:0x206] == b"HdrS":
+        setup_sectors = head[0x1F1] or 4
+        (paragraphs,) = struct.unpack_from("<I", head, 0x1F4)
+        wanted = (setup_sectors + 1) * 512 + paragraphs * 16
+        if size < wanted:
+            raise _truncated(path, size, wanted)
+
+
+def _rootfs(path: Path, name: str, boot: QemuBoot) -> Path:
+    fstype = boot.fstype
+    rootfs = path / f"{name}.{fstype}"
+    size = _check_present(rootfs)
+    if fstype in ("ext2", "ext3", "ext4"):
+        with rootfs.open("rb") as image:
+            image.seek(1024)
+            block = image.read(1024)
+        if len(block) < 1024 or block[0x38:0x3A] != b"\x53\xef":
+            raise BuildError(f"{rootfs} holds no {fstype} file system", "build the image again")
+        blocks, log_size = struct.unpack_from("<I", block, 4)[0], block[0x18]
+        wanted = blocks * (1024 << log_size)
+        if size < wanted:
+            raise _truncated(rootfs, size, wanted)
+    return rootfs
+
+
+def _load_testdata(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise BuildError(
+            f"{path} is truncated or no JSON: {error}", "build the image again"
+        ) from error
+    if not isinstance(values, dict):
+        raise BuildError(f"{path} holds no mapping", "build the image again")
+    return values

@@ -1,0 +1,133 @@
+"""The command line: one module a verb, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import Any
+
+import click
+
+from yoctovirt import __version__
+from yoctovirt.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, YoctovirtError
+
+#: Verb -> its line in ``--help``. The module of a verb is ``yoctovirt.cli.<verb>``.
+VERBS = {
+    "build": "Build the image of a role.",
+    "boot": "Start the node of a built role and wait until it can be used.",
+    "smoke": "Run the smoke suites on a node.",
+    "ci": "Build, boot and smoke-test roles, write the report, give one exit code.",
+    "nodes": "List the running nodes of the workspace.",
+    "ssh": "Log in on a node over SSH, or run a command on it.",
+    "console": "Attach the terminal to the serial console of a node.",
+    "stop": "Stop a running node.",
+    "roles": "List the roles, what they promise and what they need.",
+    "clean": "Say what the workspace occupies, and free it.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a verb only when it is called: ``--help`` stays immediate."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of their use."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the verb."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"yoctovirt.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the near matches of an unknown verb."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from yoctovirt.base.suggest import did_you_mean
+
+            raise click.UsageError(
+                f"there is no verb {args[0]!r}; {did_you_mean(args[0], VERBS)}", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the verbs without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="yoctovirt")
+@click.option(
+    "--workspace",
+    metavar="DIR",
+    help="Folder with yoctovirt.yml (default: YOCTOVIRT_WORKSPACE, or upwards from here).",
+)
+@click.pass_context
+def cli(ctx: click.Context, workspace: str | None) -> None:
+    """Take a virtualization role from pinned layers to a tested node.
+
+    \b
+    yoctovirt build reference        build an image
+    yoctovirt boot reference         start it, print how to get in
+    yoctovirt smoke reference        test it
+    yoctovirt ci reference           all of that, with a report
+
+    Exit codes: 0 all well, 1 checks failed, 2 wrong usage, 3 host or network,
+    4 build, 5 boot, 130 interrupted, 70 a bug of yoctovirt.
+    """
+    ctx.obj = {"workspace": workspace}
+
+
+def _on_signal(number: int, _frame: Any) -> None:
+    # A second signal must not cut the clean-up of the first one short.
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with the code of the table in errors.py."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _on_signal)
+    sys.exit(run(argv))
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; errors are printed as two lines."""
+    try:
+        outcome = cli.main(args=argv, prog_name="yoctovirt", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else 0
+    except YoctovirtError as error:
+        print_error(error.message, error.hint)
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("yoctovirt: interrupted", file=sys.stderr)  # noqa: T201
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except BrokenPipeError:
+        # The reader of our output has gone (a pager, head): that is its right.
+        sys.stderr.close()
+        return 0
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        print_error(
+            "this is a bug of yoctovirt", "please report it with the lines above and the run record"
+        )
+        return EXIT_BUG
+
+
+def print_error(message: str, hint: str) -> None:
+    """Print an error as a person reads it: what happened, and what to do next."""
+    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+    if hint:
+        click.echo(click.style("hint:  ", fg="yellow") + hint, err=True)

@@ -1,0 +1,116 @@
+"""``yoctovirt boot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from yoctovirt.cli.common import (
+    boot_options,
+    choose_deploy_dir,
+    image_options,
+    make_boot_options,
+    recorded,
+    workspace_of,
+)
+
+if TYPE_CHECKING:
+    from yoctovirt.boot.launcher import Launch
+    from yoctovirt.boot.node import Node
+
+
+@click.command("boot")
+@click.argument("role", required=False)
+@click.option("--name", help="Name of the node (default: the role).")
+@click.option("--detach", is_flag=True, help="Leave the node running and return.")
+@click.option("--console", is_flag=True, help="Attach the terminal to the serial console at once.")
+@image_options
+@boot_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    role: str | None,
+    name: str | None,
+    detach: bool,
+    console: bool,
+    deploy_dir: Path | None,
+    image: str | None,
+    **values: Any,
+) -> None:
+    """Start the node of ROLE (default: the one built last) and wait until it can be used.
+
+    The node runs on an overlay: the image is never written. It ends with this
+    command (Ctrl-C), unless --detach leaves it.
+    """
+    from yoctovirt.base.screen import Screen
+    from yoctovirt.cli.flow import boot_phase, note_image
+    from yoctovirt.errors import UsageError
+
+    if console and detach:
+        raise UsageError(
+            "--console and --detach exclude each other",
+            "boot with --detach, then use 'yoctovirt console NODE'",
+        )
+    workspace = workspace_of(ctx, create=deploy_dir is not None)
+    deploy, found = choose_deploy_dir(workspace, role, deploy_dir, image)
+    node_name = name or (found.name if found else "node")
+    _check_name(node_name)
+    options = make_boot_options(values)
+    screen = Screen()
+    with recorded(workspace, f"boot-{node_name}", found.name if found else None) as record:
+        note_image(record, deploy)
+        if console:
+            from yoctovirt.boot.launcher import launched
+            from yoctovirt.boot.interactive import attach
+
+            log = record.commands(screen.command)
+            arguments = (workspace, deploy, found, node_name, options, record.path, log, screen)
+            with launched(*arguments) as launch:
+                screen.note(f"SSH will be on 127.0.0.1:{launch.node.state.ssh_port}")
+                attach(launch.console, node_name)
+            return
+        with boot_phase(record, workspace, deploy, found, node_name, options, screen) as launch:
+            _print_ways_in(launch.node)
+            if detach:
+                launch.detach()
+                click.echo(f"stop it: yoctovirt stop {node_name}")
+            else:
+                click.echo("stop it: Ctrl-C")
+                _wait(launch)
+
+
+def _check_name(name: str) -> None:
+    import re
+
+    from yoctovirt.errors import UsageError
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
+        raise UsageError(
+            f"{name!r} is no name for a node", "use letters, digits, '-', '_' and '.', 61 at most"
+        )
+
+
+def _print_ways_in(node: Node) -> None:
+    from yoctovirt.base.process import paste_form
+
+    state = node.state
+    click.echo(
+        f"node {state.name} is ready: {state.accelerator} ({state.accelerator_reason}), "
+        f"login after {state.timings['login']:.1f} s, SSH after {state.timings['ssh']:.1f} s"
+    )
+    click.echo(f"ssh:     yoctovirt ssh {state.name}")
+    click.echo(f"         {paste_form(node.address().argv())}")
+    click.echo(f"console: yoctovirt console {state.name}")
+    click.echo(f"log:     {state.run}/console-{state.name}.log")
+
+
+def _wait(launch: Launch) -> None:
+    """Wait for the end of the node; a guest that powers itself off is no error."""
+    from yoctovirt.errors import BootError
+
+    status = launch.guard.wait()
+    if status != 0:
+        raise BootError(f"QEMU ended: {launch.why_gone()}", f"see {launch.qemu_log}")
+    click.echo("the node has powered itself off")

@@ -1,0 +1,90 @@
+"""``yoctovirt ci``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from yoctovirt.cli.common import (
+    boot_options,
+    load_checked_role,
+    make_boot_options,
+    reported,
+    workspace_of,
+)
+
+if TYPE_CHECKING:
+    from yoctovirt.base.record import RunRecord
+    from yoctovirt.base.screen import Screen
+    from yoctovirt.boot.qemuargs import BootOptions
+    from yoctovirt.config.roles import Role
+    from yoctovirt.config.workspace import Workspace
+
+
+@click.command("ci")
+@click.argument("roles", nargs=-1, required=True, metavar="ROLE...")
+@click.option("--force", is_flag=True, help="Build even where the cache has the image.")
+@boot_options
+@click.pass_context
+def command(ctx: click.Context, roles: tuple[str, ...], force: bool, **values: Any) -> int:
+    """Build, boot and smoke-test each ROLE; write a record and a report for each.
+
+    One exit code for all: the earliest failing phase decides.
+    """
+    from yoctovirt.base.screen import Screen
+    from yoctovirt.errors import EXIT_INTERRUPTED, UsageError, combined_exit_code
+
+    workspace = workspace_of(ctx, create=True)
+    if len(set(roles)) != len(roles):
+        raise UsageError("a role is named twice")
+    # All names are checked before the first hour is spent.
+    found = [load_checked_role(name, workspace) for name in roles]
+    options = make_boot_options(values)
+    screen = Screen()
+    codes = []
+    for role in found:
+        codes.append(_one(workspace, role, options, screen, force))
+        if codes[-1] == EXIT_INTERRUPTED:
+            break
+    return combined_exit_code(codes)
+
+
+def _one(
+    workspace: Workspace, role: Role, options: BootOptions, screen: Screen, force: bool
+) -> int:
+    """Run the pipe for one role; its errors are printed here, so that the next role has its turn."""
+    from yoctovirt.base.record import exit_code_of
+    from yoctovirt.cli import print_error
+    from yoctovirt.errors import YoctovirtError
+
+    try:
+        with reported(workspace, role.name, role.name) as record:
+            _pipe(record, workspace, role, options, screen, force)
+    except YoctovirtError as error:
+        print_error(error.message, error.hint)
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        click.echo("yoctovirt: interrupted", err=True)
+        return exit_code_of(error)
+    return 0
+
+
+def _pipe(
+    record: RunRecord,
+    workspace: Workspace,
+    role: Role,
+    options: BootOptions,
+    screen: Screen,
+    force: bool,
+) -> None:
+    from yoctovirt.cli.flow import boot_phase, build_phase, note_unreached, smoke_phase
+    from yoctovirt.cli.table import print_verdicts
+
+    try:
+        deploy = build_phase(record, workspace, role, screen, force=force)
+        with boot_phase(record, workspace, deploy, role, role.name, options, screen) as launch:
+            smoke_phase(record, workspace, [launch.node], screen)
+    finally:
+        note_unreached(record, role.promises)
+        print_verdicts(record)

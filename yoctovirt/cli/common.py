@@ -1,0 +1,175 @@
+"""What several verbs share: options, the workspace, a run from its record's view."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from yoctovirt.base.record import RunRecord
+    from yoctovirt.boot.qemuargs import BootOptions
+    from yoctovirt.build.deploydir import DeployDir
+    from yoctovirt.config.roles import Role
+    from yoctovirt.config.workspace import Workspace
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def workspace_of(ctx: click.Context, *, create: bool = False) -> Workspace:
+    """Return the workspace of the call; with *create* make one where there is none."""
+    from yoctovirt.config.workspace import find_workspace
+
+    named = ctx.obj["workspace"]
+    return find_workspace(Path(named) if named else None, create=create)
+
+
+def boot_options(function: Function) -> Function:
+    """Add the options of a boot; they come as keywords for :func:`make_boot_options`."""
+    for option in reversed(
+        (
+            click.option("--kvm/--no-kvm", default=None, help="Insist on KVM, or on TCG."),
+            click.option("--memory", type=click.IntRange(32), metavar="MIB", help="Memory in MiB."),
+            click.option("--cpus", "--smp", type=click.IntRange(1), help="Number of CPUs (-smp)."),
+            click.option(
+                "--qemuparams", multiple=True, metavar="ARGS", help="Extra QEMU arguments."
+            ),
+            click.option(
+                "--bootparams", multiple=True, metavar="ARGS", help="Extra kernel arguments."
+            ),
+            click.option(
+                "--ssh-port",
+                type=click.IntRange(1, 65535),
+                help="Port of 127.0.0.1 for SSH (default: a free one).",
+            ),
+            click.option(
+                "--login-timeout", type=float, metavar="S", help="Seconds until the login prompt."
+            ),
+            click.option("--ssh-timeout", type=float, metavar="S", help="Seconds until SSH."),
+            click.option(
+                "--timeout-scale",
+                type=click.FloatRange(0.1, 100),
+                default=1.0,
+                show_default=True,
+                help="Factor for all deadlines, for a slow host.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def image_options(function: Function) -> Function:
+    """Add the options that choose an image built elsewhere."""
+    for option in (
+        click.option("--image", metavar="NAME", help="Image of the deploy directory."),
+        click.option(
+            "--deploy-dir",
+            type=click.Path(path_type=Path),
+            help="Use images that were built elsewhere.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+BOOT_KEYS = (
+    "kvm", "memory", "cpus", "qemuparams", "bootparams",
+    "ssh_port", "login_timeout", "ssh_timeout", "timeout_scale",
+)  # fmt: skip
+
+
+def make_boot_options(values: dict[str, Any]) -> BootOptions:
+    """Return the BootOptions in the keywords of a verb."""
+    from yoctovirt.boot.qemuargs import BootOptions
+
+    return BootOptions(**{key: values[key] for key in BOOT_KEYS})
+
+
+def load_checked_role(name: str, workspace: Workspace) -> Role:
+    """Return the role *name*, its promises known to the smoke room."""
+    from yoctovirt.config.roles import load_role
+    from yoctovirt.smoke.catalog import check_promises
+
+    role = load_role(name, workspace.path)
+    check_promises(role.promises, str(role.source))
+    return role
+
+
+def choose_deploy_dir(
+    workspace: Workspace, role_name: str | None, deploy_dir: Path | None, image: str | None
+) -> tuple[DeployDir, Role | None]:
+    """Return the image to boot and its role.
+
+    Without a role: the one that the deploy directory names, or the one built last.
+    """
+    from yoctovirt.build.builders import built_deploy_dir, last_built
+    from yoctovirt.build.deploydir import open_deploy_dir
+    from yoctovirt.config.roles import role_files
+
+    if deploy_dir is None:
+        role = load_checked_role(role_name or last_built(workspace), workspace)
+        return built_deploy_dir(role, workspace), role
+    deploy = open_deploy_dir(deploy_dir, image)
+    named = role_name or deploy.testdata.get("YOCTOVIRT_ROLE")
+    if named is None or (role_name is None and named not in role_files(workspace.path)):
+        return deploy, None
+    return deploy, load_checked_role(named, workspace)
+
+
+def command_line() -> str:
+    """Return our own call, as a person would type it."""
+    return shlex.join(["yoctovirt", *sys.argv[1:]])
+
+
+@contextmanager
+def recorded(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
+    """Yield a run record that is closed with whatever ends the block."""
+    from yoctovirt.base.record import RunRecord
+
+    record = RunRecord(workspace.runs, name, command_line(), role)
+    try:
+        yield record
+    except BaseException as error:
+        record.finish(error)
+        raise
+    record.finish()
+
+
+@contextmanager
+def reported(
+    workspace: Workspace, name: str, role: str | None, junit: Path | None = None
+) -> Iterator[RunRecord]:
+    """Like :func:`recorded`, with JUnit and HTML written whatever the outcome was."""
+    from yoctovirt.errors import UsageError
+
+    if junit is not None and not junit.absolute().parent.is_dir():
+        raise UsageError(f"--junit {junit}: there is no folder {junit.absolute().parent}")
+    record: RunRecord | None = None
+    try:
+        with recorded(workspace, name, role) as record:
+            yield record
+    finally:
+        if record is not None:
+            _write_reports(record, junit)
+
+
+def _write_reports(record: RunRecord, junit: Path | None) -> None:
+    import shutil
+
+    from yoctovirt.report.html import write_html
+    from yoctovirt.report.junit import write_junit
+
+    written = write_junit(record.path)
+    if junit is not None:
+        shutil.copyfile(written, junit)
+    report = write_html(record.path)
+    click.echo()
+    click.echo(f"result: {record.data['result']} (exit code {record.data['exit_code']})")
+    click.echo(f"record: {record.path}")
+    click.echo(f"report: {report}")

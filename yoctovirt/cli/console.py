@@ -1,0 +1,32 @@
+"""``yoctovirt console``."""
+
+from __future__ import annotations
+
+import click
+
+from yoctovirt.cli.common import workspace_of
+
+
+@click.command("console")
+@click.argument("node")
+@click.pass_context
+def command(ctx: click.Context, node: str) -> None:
+    """Attach the terminal to the serial console of NODE; Ctrl-] leaves it."""
+    from yoctovirt.boot.interactive import attach
+    from yoctovirt.boot.node import find_node
+    from yoctovirt.boot.console import Console
+    from yoctovirt.errors import UsageError
+    from yoctovirt.base.files import Lock
+
+    found = find_node(workspace_of(ctx), node)
+    lock = Lock(found.folder / "serial.lock")
+    if not lock.acquire():
+        raise UsageError(
+            f"the console of {node} is in use", "leave the other session, or wait for its checks"
+        )
+    console = Console(found.serial.socket_path)
+    try:
+        attach(console, node)
+    finally:
+        console.close()
+        lock.release()

@@ -1,0 +1,153 @@
+"""The phases of a run, each recorded: build, boot, smoke. The verbs put them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from yoctovirt.base.record import RunRecord
+from yoctovirt.base.screen import Screen
+from yoctovirt.build.builders import build_role
+from yoctovirt.build.deploydir import DeployDir
+from yoctovirt.config.roles import Role
+from yoctovirt.config.workspace import Workspace
+from yoctovirt.pins.packages import package_pins
+
+if TYPE_CHECKING:
+    from yoctovirt.boot.launcher import Launch
+    from yoctovirt.boot.node import Node
+    from yoctovirt.boot.qemuargs import BootOptions
+
+
+def note_image(record: RunRecord, deploy: DeployDir) -> None:
+    """Write into the record which image was used, of which packages."""
+    record.data["image"] = {
+        "name": deploy.image,
+        "deploy_dir": str(deploy.path),
+        "files": [{"name": path.name, "bytes": path.stat().st_size} for path in deploy.files()],
+        "distro": deploy.testdata.get("DISTRO"),
+        "distro_version": deploy.testdata.get("DISTRO_VERSION"),
+        "machine": deploy.testdata.get("MACHINE"),
+    }
+    record.data["pins"] = package_pins(deploy.packages())
+    record.save()
+
+
+def build_phase(
+    record: RunRecord, workspace: Workspace, role: Role, screen: Screen, *, force: bool = False
+) -> DeployDir:
+    """Build *role* as a phase of *record*."""
+    log = record.commands(screen.command)
+    with record.phase("build") as details, screen.step(f"build {role.name}"):
+        details["builder"] = role.builder
+        build_log = record.path / "build.log"
+        deploy = build_role(role, workspace, log, screen, build_log=build_log, force=force)
+        details["from_cache"] = not build_log.exists()
+    note_image(record, deploy)
+    return deploy
+
+
+@contextmanager
+def boot_phase(
+    record: RunRecord,
+    workspace: Workspace,
+    deploy: DeployDir,
+    role: Role | None,
+    name: str,
+    options: BootOptions,
+    screen: Screen,
+) -> Iterator[Launch]:
+    """Start a node as a phase of *record*; yield it ready, stop it at the end."""
+    from yoctovirt.boot.launcher import ready_node
+
+    log = record.commands(screen.command)
+    starting = ready_node(workspace, deploy, role, name, options, record.path, log, screen)
+    with record.phase("boot") as details, screen.step(f"boot {name}"):
+        launch = starting.__enter__()
+        note_node(record, launch.node)
+        details.update(launch.node.state.timings)
+    error: BaseException | None = None
+    try:
+        yield launch
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        starting.__exit__(type(error) if error else None, error, None)
+
+
+def note_node(record: RunRecord, node: Node) -> None:
+    """Write into the record on which node the checks ran."""
+    state = node.state
+    record.data["nodes"].append(
+        {
+            "name": state.name,
+            "role": state.role,
+            "promises": state.promises,
+            "accelerator": state.accelerator,
+            "accelerator_reason": state.accelerator_reason,
+            "memory_mib": state.memory_mib,
+            "cpus": state.cpus,
+            "timings": state.timings,
+            "command": state.command,
+            "console_log": f"console-{state.name}.log",
+        }
+    )
+    record.save()
+
+
+def smoke_phase(
+    record: RunRecord,
+    workspace: Workspace,
+    nodes: Sequence[Node],
+    screen: Screen,
+    *,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+    expression: str = "",
+) -> list[dict[str, Any]]:
+    """Run the suites that *nodes* promise as a phase of *record*.
+
+    Raises ChecksFailedError where a check failed; the verdicts are in the record by then.
+    """
+    from yoctovirt.smoke.catalog import choose_suites
+    from yoctovirt.smoke.runner import judge, read_verdicts, run_checks
+
+    promises = [promise for node in nodes for promise in node.state.promises]
+    names = ", ".join(node.name for node in nodes)
+    log = record.commands(screen.command)
+    with record.phase("smoke") as details, screen.step(f"smoke {names}"):
+        chosen, left = choose_suites(promises, only, without)
+        details["suites"] = [suite.name for suite in chosen]
+        record.data["not_run"] = [{"suite": name, "reason": why} for name, why in left]
+        try:
+            run_checks(nodes, workspace, chosen, record.path, log, screen, expression)
+        finally:
+            verdicts = read_verdicts(record.path)
+            record.data["checks"] = verdicts
+        judge(verdicts)
+    return verdicts
+
+
+def note_unreached(record: RunRecord, promises: Sequence[str]) -> None:
+    """Note the phases and suites that an earlier failure kept from running.
+
+    A suite that is promised and did not run is an error in the reports, never a skip.
+    """
+    from yoctovirt.smoke.catalog import choose_suites
+
+    phases = {phase["name"]: phase["status"] for phase in record.data["phases"]}
+    broken = next((name for name, status in phases.items() if status != "ok"), None)
+    if broken is None or broken == "smoke":
+        return
+    reason = f"{broken} {'was interrupted' if phases[broken] == 'interrupted' else 'failed'}"
+    for name in ("boot", "smoke"):
+        if name not in phases:
+            record.not_run(name, reason)
+    chosen, left = choose_suites(promises)
+    record.data["not_run"] = [
+        *({"suite": suite.name, "reason": reason, "promised": True} for suite in chosen),
+        *({"suite": name, "reason": why} for name, why in left),
+    ]
+    record.save()

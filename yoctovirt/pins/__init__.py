@@ -1,0 +1,1 @@
+"""The room that knows from which versions an image is made."""

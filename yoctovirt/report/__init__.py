@@ -1,0 +1,1 @@
+"""The room that draws reports from a run record, and from nothing else."""

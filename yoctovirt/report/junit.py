@@ -1,0 +1,96 @@
+"""JUnit XML from a run record: phases and checks, errors apart from failures."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET  # noqa: N817, S405 - the usual name; we only write
+from pathlib import Path
+from typing import Any
+
+from yoctovirt.base.files import write_atomically
+from yoctovirt.report.load import load_run
+
+JUNIT_FILE = "junit.xml"
+
+
+def _clean(text: str) -> str:
+    """Drop what XML 1.0 cannot hold."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
+
+
+def _case(suite: ET.Element, classname: str, name: str, seconds: float | None) -> ET.Element:
+    return ET.SubElement(
+        suite, "testcase", classname=classname, name=_clean(name), time=f"{seconds or 0:.3f}"
+    )
+
+
+def _add(case: ET.Element, tag: str, message: str, kind: str, detail: str = "") -> None:
+    child = ET.SubElement(case, tag, message=_clean(message), type=kind)
+    child.text = _clean(detail or message)
+
+
+def junit_tree(run: dict[str, Any]) -> ET.Element:
+    """Return the ``testsuites`` element for a run."""
+    root = ET.Element("testsuites", name="yoctovirt")
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        name=f"yoctovirt.{run['role'] or 'node'}",
+        timestamp=run["started"][:19],
+        time=f"{run['seconds'] or 0:.3f}",
+    )
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _properties(run):
+        ET.SubElement(properties, "property", name=name, value=_clean(str(value)))
+    error = run["error"] or {}
+    for phase in run["phases"]:
+        case = _case(suite, "phase", phase["name"], phase["seconds"])
+        if phase["status"] in ("error", "interrupted", "running"):
+            message = error.get("message") or f"the phase was cut short ({phase['status']})"
+            _add(case, "error", message, error.get("class", "Interrupted"), error.get("hint", ""))
+        elif phase["status"] == "not run":
+            _add(case, "error", f"not run: {phase['details']['reason']}", "NotRun")
+    for check in run["checks"]:
+        case = _case(suite, check["suite"], check["id"].partition("::")[2], check["seconds"])
+        if check["outcome"] == "failed":
+            _add(case, "failure", check["message"], "CheckFailed", check["detail"])
+        elif check["outcome"] == "error":
+            _add(case, "error", check["message"], "CheckError", check["detail"])
+        elif check["outcome"] == "skipped":
+            ET.SubElement(case, "skipped", message=_clean(check["message"]))
+    for left in run["not_run"]:
+        case = _case(suite, left["suite"], "(suite)", 0)
+        if left.get("promised"):
+            _add(case, "error", f"not run: {left['reason']}", "NotRun")
+        else:
+            ET.SubElement(case, "skipped", message=_clean(f"not run: {left['reason']}"))
+    cases = suite.findall("testcase")
+    for element in (root, suite):
+        element.set("tests", str(len(cases)))
+        for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+            element.set(key, str(sum(case.find(tag) is not None for case in cases)))
+    return root
+
+
+def _properties(run: dict[str, Any]) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = [
+        ("yoctovirt.run", run["id"]),
+        ("yoctovirt.version", run["tool"]["version"]),
+        ("yoctovirt.exit_code", run["exit_code"]),
+    ]
+    if run["image"]:
+        found.append(("image", run["image"]["name"]))
+    if run["pins"]:
+        found.append(("pins.sha256", run["pins"].get("sha256", "")))
+    found += [(f"node.{node['name']}.accelerator", node["accelerator"]) for node in run["nodes"]]
+    return found
+
+
+def write_junit(folder: Path) -> Path:
+    """Write junit.xml into the run record *folder* and return its path."""
+    tree = junit_tree(load_run(folder))
+    ET.indent(tree)
+    text = ET.tostring(tree, encoding="unicode")
+    path = folder / JUNIT_FILE
+    write_atomically(path, f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
+    return path

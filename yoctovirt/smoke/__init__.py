@@ -1,0 +1,1 @@
+"""The room that judges a node: pytest modules, and the plugin that brings the node to them."""

@@ -1,0 +1,119 @@
+"""The node as a check sees it: every command is kept, every failure says what came."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from yoctovirt.boot.node import Node
+from yoctovirt.boot.results import CommandResult
+from yoctovirt.errors import YoctovirtError
+
+COMMANDS_FILE = "node-commands.jsonl"
+
+
+def _excerpt(text: str, limit: int = 1500) -> str:
+    text = text.strip()
+    return text if len(text) <= limit else f"{text[: limit // 2]}\n[…]\n{text[-limit // 2 :]}"
+
+
+class CommandRecorder:
+    """Appends commands to ``node-commands.jsonl``; several processes may do so at once."""
+
+    def __init__(self, path: Path | None, current: Callable[[], str]) -> None:
+        self._path = path
+        self._current = current
+
+    def add(self, node: str, entry: dict[str, Any]) -> None:
+        """Write one command with the check that it belongs to."""
+        if self._path is None:
+            return
+        row = {"node": node, "check": self._current(), "time": time.time(), **entry}
+        with self._path.open("a", encoding="utf-8") as out:
+            fcntl.flock(out, fcntl.LOCK_EX)
+            out.write(json.dumps(row) + "\n")
+
+
+class SmokeNode:
+    """A running node in a check.
+
+    ``run`` returns what came, whatever it was; ``check`` fails the check where the
+    exit status is not the expected one. Deadlines are scaled by the accelerator.
+    """
+
+    def __init__(self, node: Node, recorder: CommandRecorder) -> None:
+        self._node = node
+        self._recorder = recorder
+
+    @property
+    def name(self) -> str:
+        """Name of the node."""
+        return self._node.name
+
+    @property
+    def role(self) -> str | None:
+        """Role that the node was booted as."""
+        return self._node.state.role
+
+    @property
+    def promises(self) -> tuple[str, ...]:
+        """What the role promises."""
+        return tuple(self._node.state.promises)
+
+    @property
+    def allowed_failed_units(self) -> tuple[str, ...]:
+        """Units that may fail on this role (shell patterns)."""
+        return tuple(self._node.state.allowed_failed_units)
+
+    @property
+    def memory_mib(self) -> int:
+        """Memory that the node was given."""
+        return self._node.state.memory_mib
+
+    @property
+    def cpus(self) -> int:
+        """CPUs that the node was given."""
+        return self._node.state.cpus
+
+    def run(self, command: str, timeout: float = 60.0, via: str = "ssh") -> CommandResult:
+        """Run *command* on the node, *via* ``ssh`` or ``serial``, and return its outcome.
+
+        *timeout* is in seconds. Raises CommandTimeoutError, NodeUnreachableError.
+        """
+        try:
+            result = self._node.run(command, timeout, via)
+        except YoctovirtError as error:
+            self._recorder.add(
+                self.name,
+                {"command": command, "transport": via, "exit_status": None,
+                 "output": str(error), "duration": None},
+            )  # fmt: skip
+            raise
+        self._recorder.add(self.name, asdict(result))
+        return result
+
+    def check(
+        self, command: str, timeout: float = 60.0, via: str = "ssh", *, status: int = 0, why: str = ""
+    ) -> str:
+        """Run *command*, fail the check unless it exits with *status*, return its output.
+
+        *why* says in the user's words what the failure means.
+        """
+        result = self.run(command, timeout, via)
+        if result.exit_status != status:
+            missing = " (command not found)" if result.exit_status == 127 else ""
+            expected = f", expected {status}" if status else ""
+            raise AssertionError(
+                f"{why + ': ' if why else ''}`{command}` exited with "
+                f"{result.exit_status}{missing}{expected}\n{_excerpt(result.output) or '(no output)'}"
+            )
+        return result.output
+
+    def put(self, data: bytes, remote: str, mode: int = 0o644) -> None:
+        """Write *data* to the file *remote* of the node."""
+        self._node.ssh.put(data, remote, mode)

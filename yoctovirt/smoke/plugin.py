@@ -1,0 +1,41 @@
+"""The pytest plugin of yoctovirt: fixtures ``node``, ``nodes``, ``controller``, ``compute``.
+
+It is loaded in every pytest run of a Python that has yoctovirt, so it imports
+nothing and does nothing unless ``--yv-node`` names a running node. The node is
+booted before pytest starts (``yoctovirt boot ROLE --detach``) and found by its
+name; with pytest-xdist all workers use that one node.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our options."""
+    group = parser.getgroup("yoctovirt", "smoke tests on a yoctovirt node")
+    group.addoption(
+        "--yv-node",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a running node (yoctovirt nodes); may be given several times",
+    )
+    group.addoption(
+        "--yv-workspace",
+        metavar="DIR",
+        help="the workspace of the node (default: upwards from the current folder)",
+    )
+    group.addoption(
+        "--yv-results",
+        metavar="DIR",
+        help="write checks.jsonl and node-commands.jsonl there",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bring the fixtures in where there is a node."""
+    if config.getoption("yv_node"):
+        from yoctovirt.smoke.session import SmokeSession
+
+        config.pluginmanager.register(SmokeSession(config), "yoctovirt-session")

@@ -1,0 +1,1 @@
+"""The smoke suites: one pytest module a subsystem."""
