@@ -112,7 +112,7 @@ def _spawn(command: list[str], keep: list[int]) -> int:
             signal.signal(number, signal.SIG_DFL)
         for fd in keep:
             os.set_inheritable(fd, True)
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())
     os._exit(127)

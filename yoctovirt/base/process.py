@@ -45,9 +45,7 @@ def paste_form(
 class CommandLog:
     """Where external commands are noted: a file of the run record, and the screen."""
 
-    def __init__(
-        self, path: Path | None = None, show: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, path: Path | None = None, show: Callable[[str], None] | None = None) -> None:
         self._path = path
         self._show = show
 

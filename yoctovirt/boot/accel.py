@@ -59,6 +59,7 @@ def choose_accelerator(kvm: bool | None) -> Accelerator:
         return Accelerator("kvm", "asked for with --kvm" if kvm else "KVM is usable")
     if kvm:
         raise BootError(
-            f"KVM cannot be used: {obstacle}", "boot with --no-kvm, or leave the choice to yoctovirt"
+            f"KVM cannot be used: {obstacle}",
+            "boot with --no-kvm, or leave the choice to yoctovirt",
         )
     return Accelerator("tcg", f"no KVM: {obstacle}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import queue
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from pexpect.exceptions import EOF, TIMEOUT
@@ -15,7 +17,7 @@ from yoctovirt.boot.qmp import short_path
 from yoctovirt.boot.results import NodeUnreachableError
 
 
-class Console(SpawnBase):  # type: ignore[misc]
+class Console(SpawnBase[str]):
     """A pexpect spawn on a console socket.
 
     A thread reads all that comes: a guest must never wait for somebody to read
@@ -28,6 +30,7 @@ class Console(SpawnBase):  # type: ignore[misc]
             timeout=timeout, searchwindowsize=16384, encoding="utf-8", codec_errors="replace"
         )
         self.path = path
+        self._text = codecs.getincrementaldecoder("utf-8")("replace")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with short_path(path) as address:
@@ -77,9 +80,7 @@ class Console(SpawnBase):  # type: ignore[misc]
             self._ended = True
             self.flag_eof = True
             raise EOF("the console is closed")
-        text: str = self._decoder.decode(data, final=False)
-        self._log(text, "read")
-        return text
+        return self._text.decode(data)
 
     def send(self, text: str) -> None:
         """Send *text* as it is; NodeUnreachableError where the console is gone."""
@@ -98,9 +99,7 @@ class Console(SpawnBase):  # type: ignore[misc]
         """Leave the console to the next client."""
         if not self.closed:
             self.closed = True
-            try:
+            with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             self._socket.close()
             self._reader.join(timeout=5)

@@ -13,8 +13,8 @@ from yoctovirt.base.deadline import Deadline
 from yoctovirt.base.files import Lock, make_folder
 from yoctovirt.base.process import CommandLog, Guarded, missing_tool, run_quick
 from yoctovirt.base.screen import Screen
-from yoctovirt.boot.access import prepare_ssh
 from yoctovirt.boot.accel import Accelerator, choose_accelerator
+from yoctovirt.boot.access import prepare_ssh
 from yoctovirt.boot.console import Console
 from yoctovirt.boot.failures import explain_qemu
 from yoctovirt.boot.node import Node, NodeState, lock_path, node_dir
@@ -146,7 +146,8 @@ def _start(
         accelerator_reason=accelerator.reason,
         timeout_scale=accelerator.timeout_scale * options.timeout_scale,
         memory_mib=memory_mib(deploy.qemuboot, options.memory),
-        cpus=options.cpus or int((deploy.qemuboot.words("qb_smp") or ["-smp", "1"])[-1].split(",")[0]),
+        cpus=options.cpus
+        or int((deploy.qemuboot.words("qb_smp") or ["-smp", "1"])[-1].split(",")[0]),
         run=str(run_dir),
         command=argv,
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -154,9 +155,7 @@ def _start(
     lock.write(f"started {state.started}")
     screen.command(log.note(argv, cwd=folder))
     with qemu_log.open("ab") as output:
-        guard = Guarded(
-            argv, cwd=folder, output=output, remove=[folder], lock=lock, grace=5.0
-        )
+        guard = Guarded(argv, cwd=folder, output=output, remove=[folder], lock=lock, grace=5.0)
     try:
         state.guard_pid = guard.pid
         node = Node(folder, state)
@@ -240,9 +239,7 @@ def ready_node(
             return
     except ConsoleSilentError as error:
         if options.kvm:
-            raise BootError(
-                f"KVM cannot be used: {error}", "boot with --no-kvm"
-            ) from error
+            raise BootError(f"KVM cannot be used: {error}", "boot with --no-kvm") from error
         silent = error
     screen.note(f"KVM hangs ({silent}); starting again under TCG")
     fallback = BootOptions(**{**vars(options), "kvm": False})

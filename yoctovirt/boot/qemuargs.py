@@ -58,7 +58,7 @@ def _split(text: str, what: str) -> list[str]:
 
 
 def _disk(boot: QemuBoot, overlay: Path) -> list[str]:
-    """The root disk as the machine wants it, on the overlay in place of the image.
+    """Return the root disk as the machine wants it, on the overlay in place of the image.
 
     QB_ROOTFS_OPT may hard-code ``format=raw``; the overlay is qcow2.
     """

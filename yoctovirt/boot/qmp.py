@@ -68,7 +68,8 @@ class Qmp:
 
     def hmp(self, line: str) -> str:
         """Run a line of the human monitor, for what QMP has no command for."""
-        return str(self.execute("human-monitor-command", **{"command-line": line}))
+        arguments: Any = {"command-line": line}
+        return str(self.execute("human-monitor-command", **arguments))
 
     def forward_port(self, guest_port: int, network: str = "net0") -> int:
         """Forward a free port of 127.0.0.1 to *guest_port*; QEMU chooses it, so none is raced for.

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pexpect.exceptions import EOF, TIMEOUT
 
@@ -80,7 +81,7 @@ class SerialShell:
             # With "root" typed first, the line below is what the new shell reads.
             if attempts or not asked:
                 console.sendline(f"{_SETUP}; echo 'yv-''ready-{nonce}'")
-            patterns = [
+            patterns: list[Any] = [
                 f"yv-ready-{nonce}\r*\n",
                 LOGIN,
                 r"(?i)password: ?$",
@@ -144,8 +145,9 @@ class SerialShell:
             transcript = str(console.before or "")
             console.send("\x03")
             raise CommandTimeoutError(command, seconds, "serial", transcript)
-        output = re.sub(r"\r+\n", "\n", console.match[1])
-        return CommandResult(command, int(console.match[2]), output, duration, "serial")
+        match: Any = console.match
+        output = re.sub(r"\r+\n", "\n", match[1])
+        return CommandResult(command, int(match[2]), output, duration, "serial")
 
     def _send_long(self, console: Console, command: str) -> str:
         """Send a long command in pieces to a variable of the shell; return its expansion."""

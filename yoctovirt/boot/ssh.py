@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,13 +154,13 @@ class SshShell:
                 output += data
             while not channel.exit_status_ready():
                 if deadline.expired:
-                    raise socket.timeout
+                    raise TimeoutError
                 if not transport.is_active():
                     raise paramiko.SSHException("the connection was closed")
                 channel.status_event.wait(0.05)
             status = channel.recv_exit_status()
             channel.close()
-        except socket.timeout as error:
+        except TimeoutError as error:
             self.close()
             raise CommandTimeoutError(
                 command, seconds, "ssh", output.decode(errors="replace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 from pexpect.exceptions import EOF, TIMEOUT
 
@@ -32,13 +32,6 @@ class ConsoleSilentError(BootError):
     """Nothing at all came on the console."""
 
 
-@dataclass(frozen=True)
-class Alive:
-    """How long a node may be silent before it counts as dead (None: no such limit)."""
-
-    silent_seconds: float | None = None
-
-
 def console_tail(text: str, lines: int = 15) -> str:
     """Return the last *lines* of console output, free of escape codes, indented."""
     clean = re.sub(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])", "", text)
@@ -60,7 +53,7 @@ def wait_for_login(
     """
     deadline = Deadline(seconds)
     silence = Deadline(silent_limit) if silent_limit else None
-    patterns = [LOGIN, EOF, TIMEOUT, *(pattern for pattern, _ in FATAL)]
+    patterns: list[Any] = [LOGIN, EOF, TIMEOUT, *(pattern for pattern, _ in FATAL)]
     compiled = console.compile_pattern_list(patterns)
     while True:
         index = console.expect_list(compiled, timeout=min(0.5, deadline.remaining))

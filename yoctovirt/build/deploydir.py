@@ -87,7 +87,9 @@ def open_deploy_dir(path: Path, image: str | None = None) -> DeployDir:
 
 def _choose(path: Path, image: str | None) -> Path:
     # Yocto leaves a dated file and a link to it for each image; the link is the newest.
-    confs = {conf.name.removesuffix(".qemuboot.conf"): conf for conf in path.glob("*.qemuboot.conf")}
+    confs = {
+        conf.name.removesuffix(".qemuboot.conf"): conf for conf in path.glob("*.qemuboot.conf")
+    }
     if not confs:
         raise BuildError(
             f"{path} has no *.qemuboot.conf",
@@ -126,7 +128,7 @@ def _truncated(path: Path, size: int, wanted: int) -> BuildError:
 
 
 def _check_kernel(path: Path) -> None:
-    """An x86 bzImage says how long it is (Linux boot protocol: setup_sects, syssize)."""
+    """Compare an x86 bzImage with what its header says (boot protocol: setup_sects, syssize)."""
     size = _check_present(path)
     with path.open("rb") as kernel:
         head = kernel.read(0x210)

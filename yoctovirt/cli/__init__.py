@@ -69,7 +69,7 @@ class LazyGroup(click.Group):
 )
 @click.pass_context
 def cli(ctx: click.Context, workspace: str | None) -> None:
-    """Take a virtualization role from pinned layers to a tested node.
+    r"""Take a virtualization role from pinned layers to a tested node.
 
     \b
     yoctovirt build reference        build an image

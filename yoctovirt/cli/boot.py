@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     role: str | None,
     name: str | None,
     detach: bool,
@@ -62,8 +63,8 @@ def command(
     with recorded(workspace, f"boot-{node_name}", found.name if found else None) as record:
         note_image(record, deploy)
         if console:
-            from yoctovirt.boot.launcher import launched
             from yoctovirt.boot.interactive import attach
+            from yoctovirt.boot.launcher import launched
 
             log = record.commands(screen.command)
             arguments = (workspace, deploy, found, node_name, options, record.path, log, screen)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Build even where the cache has the image.")
 @boot_options
 @click.pass_context
-def command(ctx: click.Context, roles: tuple[str, ...], force: bool, **values: Any) -> int:
+def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values: Any) -> int:
     """Build, boot and smoke-test each ROLE; write a record and a report for each.
 
     One exit code for all: the earliest failing phase decides.
@@ -53,7 +53,7 @@ def command(ctx: click.Context, roles: tuple[str, ...], force: bool, **values: A
 def _one(
     workspace: Workspace, role: Role, options: BootOptions, screen: Screen, force: bool
 ) -> int:
-    """Run the pipe for one role; its errors are printed here, so that the next role has its turn."""
+    """Run the pipe for one role and print its error: the next role still has its turn."""
     from yoctovirt.base.record import exit_code_of
     from yoctovirt.cli import print_error
     from yoctovirt.errors import YoctovirtError

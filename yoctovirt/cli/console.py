@@ -12,11 +12,11 @@ from yoctovirt.cli.common import workspace_of
 @click.pass_context
 def command(ctx: click.Context, node: str) -> None:
     """Attach the terminal to the serial console of NODE; Ctrl-] leaves it."""
+    from yoctovirt.base.files import Lock
+    from yoctovirt.boot.console import Console
     from yoctovirt.boot.interactive import attach
     from yoctovirt.boot.node import find_node
-    from yoctovirt.boot.console import Console
     from yoctovirt.errors import UsageError
-    from yoctovirt.base.files import Lock
 
     found = find_node(workspace_of(ctx), node)
     lock = Lock(found.folder / "serial.lock")

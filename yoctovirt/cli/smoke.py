@@ -13,7 +13,6 @@ from yoctovirt.cli.common import (
     choose_deploy_dir,
     image_options,
     make_boot_options,
-    recorded,
     reported,
     workspace_of,
 )
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     target: str | None,
     only: str,
     without: str,
@@ -59,7 +59,7 @@ def command(
         _list_suites()
         return
     workspace = workspace_of(ctx, create=deploy_dir is not None)
-    choice = {
+    choice: dict[str, Any] = {
         "only": [name for name in only.split(",") if name],
         "without": [name for name in without.split(",") if name],
         "expression": expression,

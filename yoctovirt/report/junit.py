@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET  # noqa: N817, S405 - the usual name; we only write
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 

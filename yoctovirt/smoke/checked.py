@@ -98,7 +98,13 @@ class SmokeNode:
         return result
 
     def check(
-        self, command: str, timeout: float = 60.0, via: str = "ssh", *, status: int = 0, why: str = ""
+        self,
+        command: str,
+        timeout: float = 60.0,
+        via: str = "ssh",
+        *,
+        status: int = 0,
+        why: str = "",
     ) -> str:
         """Run *command*, fail the check unless it exits with *status*, return its output.
 
@@ -108,9 +114,10 @@ class SmokeNode:
         if result.exit_status != status:
             missing = " (command not found)" if result.exit_status == 127 else ""
             expected = f", expected {status}" if status else ""
+            came = _excerpt(result.output) or "(no output)"
             raise AssertionError(
                 f"{why + ': ' if why else ''}`{command}` exited with "
-                f"{result.exit_status}{missing}{expected}\n{_excerpt(result.output) or '(no output)'}"
+                f"{result.exit_status}{missing}{expected}\n{came}"
             )
         return result.output
 

@@ -36,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Bring the fixtures in where there is a node."""
     if config.getoption("yv_node"):
-        from yoctovirt.smoke.session import SmokeSession
+        from yoctovirt.smoke import fixtures
+        from yoctovirt.smoke.session import PLUGIN, SmokeSession
 
-        config.pluginmanager.register(SmokeSession(config), "yoctovirt-session")
+        config.pluginmanager.register(SmokeSession(config), PLUGIN)
+        config.pluginmanager.register(fixtures, "yoctovirt-fixtures")

@@ -70,7 +70,7 @@ def run_checks(
     sys.stdout.flush()
     with (results / "pytest.log").open("ab+") as output:
         job = Guarded(argv, env=env, output=output, grace=20.0)
-        status = _follow(job, results / "pytest.log", screen)
+        status = _follow(job, results / CHECKS_FILE, screen)
     verdicts = read_verdicts(results)
     error = _error_of(status, verdicts, results / "pytest.log")
     if error is not None:
@@ -78,9 +78,10 @@ def run_checks(
     return verdicts
 
 
-def _follow(job: Guarded, log: Path, screen: Screen) -> int:
-    """Show pytest's lines while it runs; pass an interrupt on, and wait for its clean-up."""
-    with log.open(encoding="utf-8", errors="replace") as lines:
+def _follow(job: Guarded, path: Path, screen: Screen) -> int:
+    """Show each verdict as it comes; pass an interrupt on, and wait for pytest's clean-up."""
+    path.touch()
+    with path.open(encoding="utf-8") as lines:
         try:
             while True:
                 try:
@@ -88,7 +89,7 @@ def _follow(job: Guarded, log: Path, screen: Screen) -> int:
                 except subprocess.TimeoutExpired:
                     status = -1
                 while line := lines.readline():
-                    screen.line("    " + line.rstrip())
+                    _show(json.loads(line), screen)
                 if status >= 0:
                     job.close()
                     return status
@@ -100,6 +101,12 @@ def _follow(job: Guarded, log: Path, screen: Screen) -> int:
                 screen.note("pytest does not end; it is stopped")
             job.stop()
             raise
+
+
+def _show(verdict: dict[str, Any], screen: Screen) -> None:
+    first = verdict["message"].splitlines()[0] if verdict["message"] else ""
+    line = f"{verdict['outcome']:7} {verdict['id']:36} {verdict['seconds']:6.1f} s"
+    screen.note(f"{line}  {first[:120]}".rstrip())
 
 
 def read_verdicts(results: Path) -> list[dict[str, Any]]:
@@ -117,7 +124,9 @@ def _error_of(status: int, verdicts: list[dict[str, Any]], log: Path) -> Yoctovi
     if status == 2:
         return InterruptedRunError("the smoke run was interrupted")
     if status in (0, 1, 5):
-        return UsageError("no check ran", "is the -k expression right? see 'yoctovirt smoke --list'")
+        return UsageError(
+            "no check ran", "is the -k expression right? see 'yoctovirt smoke --list'"
+        )
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
     if status == 4:
         return UsageError(f"pytest refused its arguments:\n{tail}")

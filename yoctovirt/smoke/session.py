@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from yoctovirt.smoke.catalog import SUITES_DIR
 from yoctovirt.smoke.checked import COMMANDS_FILE, CommandRecorder, SmokeNode
 
 CHECKS_FILE = "checks.jsonl"
+#: Name under which the session is found in pytest's plugin manager.
+PLUGIN = "yoctovirt-session"
 _TITLE = "yv-title"
 
 
@@ -50,29 +52,14 @@ class SmokeSession:
         """Return what the roles of the nodes promise, each once."""
         return list(dict.fromkeys(p for node in self._nodes for p in node.state.promises))
 
-    # Fixtures ---------------------------------------------------------------
+    def smoke_nodes(self) -> dict[str, SmokeNode]:
+        """Return the nodes of the run as checks see them, by name."""
+        return {node.name: SmokeNode(node, self._recorder) for node in self._nodes}
 
-    @pytest.fixture(scope="session")
-    def nodes(self) -> Iterator[dict[str, SmokeNode]]:
-        """All nodes of the run, by name."""
-        yield {node.name: SmokeNode(node, self._recorder) for node in self._nodes}
+    def close(self) -> None:
+        """Close our connections to the nodes."""
         for node in self._nodes:
             node.close()
-
-    @pytest.fixture(scope="session")
-    def node(self, nodes: dict[str, SmokeNode]) -> SmokeNode:
-        """Return the node of the run (the first where there are several)."""
-        return next(iter(nodes.values()))
-
-    @pytest.fixture(scope="session")
-    def controller(self, nodes: dict[str, SmokeNode]) -> SmokeNode:
-        """Return the node with the role controller."""
-        return _with_role(nodes, "controller")
-
-    @pytest.fixture(scope="session")
-    def compute(self, nodes: dict[str, SmokeNode]) -> SmokeNode:
-        """Return the node with the role compute."""
-        return _with_role(nodes, "compute")
 
     # A check that belongs to a promise has no right to be skipped -----------
 
@@ -130,13 +117,6 @@ class SmokeSession:
         if report.when == "teardown":
             with (self._results / CHECKS_FILE).open("a", encoding="utf-8") as out:
                 out.write(json.dumps(self._verdicts.pop(report.nodeid)) + "\n")
-
-
-def _with_role(nodes: dict[str, SmokeNode], role: str) -> SmokeNode:
-    for node in nodes.values():
-        if node.role == role:
-            return node
-    raise pytest.UsageError(f"no node of this run has the role {role}: {', '.join(nodes)}")
 
 
 def _message(report: pytest.TestReport) -> str:

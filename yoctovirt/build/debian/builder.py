@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import io
 import json
 import os
 import shutil
 import subprocess
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,15 +22,13 @@ from yoctovirt.base.files import (
     free_bytes,
     human_bytes,
     make_folder,
-    sha256_file,
-    write_atomically,
 )
 from yoctovirt.base.process import CommandLog, Guarded, missing_tool
 from yoctovirt.base.screen import Screen
-from yoctovirt.build.debian import overlay
+from yoctovirt.build.debian import layout, overlay
 from yoctovirt.build.debian.failures import explain
 from yoctovirt.build.debian.hostapt import HostApt, find_host_apt
-from yoctovirt.build.deploydir import CLIENT_KEY, HOST_KEY, DeployDir, open_deploy_dir
+from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
 from yoctovirt.config.roles import DebianImage, Role
 from yoctovirt.errors import InfrastructureError, UsageError
 
@@ -41,7 +37,6 @@ BUILDER_VERSION = 1
 #: Disk that one build needs: the tree and the image, side by side.
 NEEDED_BYTES = 2_800_000_000
 INITRD_MODULES = ("virtio_pci", "virtio_blk", "ext4")
-CMDLINE = "loglevel=4 net.ifnames=0 mitigations=off no_timer_check tsc=reliable apparmor=0"
 _HOOK = Path(__file__).with_name("hook.sh")
 
 
@@ -57,9 +52,12 @@ def cache_key(role: Role, host: HostApt) -> str:
         "suite": [host.distribution, host.suite, host.kernel_package],
         "sources": [path.read_text(errors="replace") for path in host.sources],
         "files": [path.read_text() for path in (_HOOK, _HOOK.with_name("initrd-init.sh"))],
-        "overlay": [overlay.MASKED, overlay.ENABLED, CMDLINE, INITRD_MODULES],
-        "templates": [v for k, v in vars(overlay).items() if isinstance(v, str) and k[0] == "_"
-                      and not k.startswith("__")],
+        "overlay": [overlay.MASKED, overlay.ENABLED, layout.CMDLINE, INITRD_MODULES],
+        "templates": [
+            v
+            for k, v in vars(overlay).items()
+            if isinstance(v, str) and k[0] == "_" and not k.startswith("__")
+        ],
     }
     text = json.dumps(inputs, sort_keys=True)
     return f"{role.name}-{host.suite}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -146,7 +144,10 @@ def _preflight(folder: Path) -> None:
 
 def _check_user_namespaces() -> None:
     probe = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "true"], capture_output=True, text=True, check=False
+        ["unshare", "--user", "--map-root-user", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if probe.returncode:
         raise InfrastructureError(
@@ -185,8 +186,8 @@ def _argv(role: Role, host: HostApt, mode: str) -> list[str]:
         "--format=null",
         f"--include={','.join(packages)}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in excluded),
-        "--aptopt=Acquire::Languages \"none\"",
-        "--aptopt=APT::Install-Recommends \"false\"",
+        '--aptopt=Acquire::Languages "none"',
+        '--aptopt=APT::Install-Recommends "false"',
         f"--customize-hook={_HOOK.read_text(encoding='utf-8')}",
         host.suite,
         "/dev/null",
@@ -256,13 +257,13 @@ def _bootstrap(
         }
         shown = {key: env[key] for key in ("TMPDIR",) if key in env}
         log.note(argv, env=env)
-        short = [*argv[:-2 - len(host.sources)], "--customize-hook=HOOK", *argv[-1 - len(host.sources) - 1 :]]
-        short = [word for word in short if not word.startswith("--customize-hook=#!")]
+        # The hook is a page long; the record has it whole.
+        short = [w if not w.startswith("--customize-hook=") else "--customize-hook=…" for w in argv]
         screen.command(CommandLog().note(short, env=shown))
         with build_log.open("ab") as output:
             _run(argv, {**os.environ, **env}, output, work, (given, out, image), build_log, screen)
-    _unpack(work / "out.tar", work)
-    _finish(role, host, work, keys)
+    layout.unpack(work / "out.tar", work)
+    layout.finish(role, host, work, keys)
 
 
 def _run(
@@ -300,79 +301,3 @@ def _show_progress(seen: IO[bytes], screen: Screen) -> None:
         text = line.decode(errors="replace").strip()
         if text.startswith("I: "):
             screen.status(text.removeprefix("I: ").removeprefix("yoctovirt: "))
-
-
-def _unpack(archive: Path, work: Path) -> None:
-    wanted = {"kernel": "bzImage", "initrd": "initrd", "manifest": "manifest",
-              "kernel-release": "kernel-release"}  # fmt: skip
-    with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as tar:
-        for name, target in wanted.items():
-            source = tar.extractfile(name)
-            if source is None:
-                raise InfrastructureError(f"the build of the image left no {name}")
-            (work / target).write_bytes(source.read())
-    archive.unlink()
-
-
-def _finish(role: Role, host: HostApt, work: Path, keys: overlay.Keys) -> None:
-    """Give the files Yocto's names, and write what stands beside them."""
-    link = f"{role.name}-image-{role.machine}"
-    (work / "rootfs").chmod(0o644)
-    (work / "rootfs").rename(work / f"{link}.ext4")
-    (work / "manifest").rename(work / f"{link}.manifest")
-    write_atomically(work / CLIENT_KEY, keys.client_private, 0o600)
-    write_atomically(work / f"{CLIENT_KEY}.pub", keys.client_public)
-    write_atomically(work / HOST_KEY, keys.host_public)
-    release = (work / "kernel-release").read_text().strip()
-    (work / "kernel-release").unlink()
-    testdata = {
-        "MACHINE": role.machine,
-        "TARGET_ARCH": "x86_64",
-        "DISTRO": host.distribution,
-        "DISTRO_VERSION": host.version,
-        "DISTRO_CODENAME": host.suite,
-        "IMAGE_BASENAME": f"{role.name}-image",
-        "IMAGE_LINK_NAME": link,
-        "IMAGE_FSTYPES": "ext4",
-        "VIRTUAL-RUNTIME_init_manager": "systemd",
-        "KERNEL_VERSION": release,
-        "DATETIME": time.strftime("%Y%m%d%H%M%S", time.gmtime()),
-        "YOCTOVIRT_ROLE": role.name,
-        "YOCTOVIRT_BUILDER": "debian",
-    }
-    write_atomically(work / f"{link}.testdata.json", json.dumps(testdata, indent=2) + "\n")
-    write_atomically(work / f"{link}.qemuboot.conf", _qemuboot(role, link))
-    names = sorted(path.name for path in work.iterdir() if path.name != CLIENT_KEY)
-    sums = "".join(f"{sha256_file(work / name)}  {name}\n" for name in names)
-    write_atomically(work / "SHA256SUMS", sums)
-
-
-def _qemuboot(role: Role, link: str) -> str:
-    """The same keys as OE-core's qemuboot.bbclass writes for qemux86-64."""
-    values = {
-        "deploy_dir_image": ".",
-        "image_link_name": link,
-        "image_name": link,
-        "kernel_imagetype": "bzImage",
-        "machine": role.machine,
-        "qb_cmdline_ip_slirp": "ip=dhcp",
-        "qb_cpu": "-cpu max",
-        "qb_cpu_kvm": "-cpu host",
-        "qb_default_fstype": "ext4",
-        "qb_default_kernel": "bzImage",
-        "qb_kernel_cmdline_append": CMDLINE,
-        "qb_kernel_root": "/dev/vda",
-        "qb_machine": "-machine q35,i8042=off",
-        "qb_mem": f"-m {role.node.memory}",
-        "qb_network_device": "-device virtio-net-pci,netdev=net0,mac=@MAC@",
-        "qb_opt_append": "-initrd @DEPLOY_DIR_IMAGE@/initrd",
-        "qb_rng": "-object rng-random,filename=/dev/urandom,id=rng0 "
-        "-device virtio-rng-pci,rng=rng0",
-        "qb_rootfs_opt": "-drive file=@ROOTFS@,if=virtio,format=raw",
-        "qb_smp": f"-smp {role.node.cpus}",
-        "qb_system_name": "qemu-system-x86_64",
-        "serial_consoles": "115200;ttyS0",
-        "staging_bindir_native": "/usr/bin",
-        "staging_dir_native": "/usr",
-    }
-    return "[config_bsp]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())

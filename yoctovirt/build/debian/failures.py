@@ -24,7 +24,8 @@ _CAUSES: tuple[tuple[str, type[YoctovirtError], str, str], ...] = (
         "try 'apt-get update'; for a mirror of yours set YOCTOVIRT_APT_SOURCES",
     ),
     (
-        r"Unable to locate package (?P<what>\S+)|Package '?(?P<what2>[\w.+-]+)'? has no installation",
+        r"Unable to locate package (?P<what>\S+)"
+        r"|Package '?(?P<what2>[\w.+-]+)'? has no installation",
         BuildError,
         "the archive of this host has no package {what}",
         "remove it from the role, or use a release that has it",

@@ -125,7 +125,7 @@ def overlay_files(role: Role, keys: Keys) -> dict[str, tuple[str, int]]:
 def overlay_tar(files: dict[str, tuple[str, int]]) -> bytes:
     """Return a tar archive of *files*, all owned by root, folders included."""
     buffer = io.BytesIO()
-    folders = {parent for name in files for parent in Path(name).parents if parent != Path(".")}
+    folders = {parent for name in files for parent in Path(name).parents if parent != Path()}
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         # The system's own folders stay as they are; only .ssh has a mode of its own.
         for folder in sorted(folders):

@@ -11,6 +11,7 @@ import pytest
 
 from yoctovirt.smoke.catalog import PROMISE_COMMANDS
 from yoctovirt.smoke.checked import SmokeNode
+from yoctovirt.smoke.session import PLUGIN
 
 #: Seconds that the clocks of host and node may differ.
 CLOCK_TOLERANCE = 60
@@ -19,7 +20,7 @@ CLOCK_TOLERANCE = 60
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one check of each promise of the nodes of this run."""
     if "promise" in metafunc.fixturenames:
-        session = metafunc.config.pluginmanager.get_plugin("yoctovirt-session")
+        session = metafunc.config.pluginmanager.get_plugin(PLUGIN)
         metafunc.parametrize("promise", session.promises() if session else [])
 
 
@@ -90,8 +91,12 @@ def test_clock(node: SmokeNode) -> None:
     assert before - CLOCK_TOLERANCE <= told <= after + CLOCK_TOLERANCE, (
         f"the clock of the node is {told - before:+.0f} s from the host's"
     )
-    pair = [float(text) for text in node.check("cat /proc/uptime; sleep 1; cat /proc/uptime").split()]
-    assert pair[2] - pair[0] >= 0.9, f"a second on the node took {pair[2] - pair[0]:.2f} s of uptime"
+    pair = [
+        float(text) for text in node.check("cat /proc/uptime; sleep 1; cat /proc/uptime").split()
+    ]
+    assert pair[2] - pair[0] >= 0.9, (
+        f"a second on the node took {pair[2] - pair[0]:.2f} s of uptime"
+    )
 
 
 def test_resources(node: SmokeNode) -> None:

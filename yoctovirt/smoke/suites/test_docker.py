@@ -62,7 +62,8 @@ def container(node: SmokeNode, image: str) -> Iterator[str]:
 def test_daemon(node: SmokeNode) -> None:
     """The daemon answers, and says which storage and cgroup driver it uses."""
     told = node.check(
-        "docker info --format '{{.ServerVersion}} {{.Driver}} {{.CgroupDriver}} {{.CgroupVersion}}'",
+        "docker info --format "
+        "'{{.ServerVersion}} {{.Driver}} {{.CgroupDriver}} {{.CgroupVersion}}'",
         timeout=90,
         why="the Docker daemon does not answer",
     ).split()
