@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pexpect.exceptions import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
@@ -17,7 +18,13 @@ from yoctovirt.boot.qmp import short_path
 from yoctovirt.boot.results import NodeUnreachableError
 
 
-class Console(SpawnBase[str]):
+if TYPE_CHECKING:  # generic in its stubs only
+    _Spawn = SpawnBase[str]
+else:
+    _Spawn = SpawnBase
+
+
+class Console(_Spawn):
     """A pexpect spawn on a console socket.
 
     A thread reads all that comes: a guest must never wait for somebody to read

@@ -1,0 +1,69 @@
+# Everything here sets itself up on a bare Debian 12+ or Ubuntu: system packages (by apt,
+# where root or sudo is there), a virtual environment in .venv, then the work itself.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ROLE ?= reference
+
+.PHONY: help demo test lint unit integration test-layers benchmark wheel clean
+
+help:
+	@echo "make demo         build, boot and smoke-test the reference node, write the report"
+	@echo "make test         linters, types, unit tests, integration tests on a real node"
+	@echo "make lint | unit | integration   the parts of it"
+	@echo "make test-layers  kas, bitbake and runqemu on real layers (YOCTOVIRT_LAYER_MIRRORS)"
+	@echo "make benchmark    side-by-side measurements"
+	@echo "make wheel        the package, in dist/"
+
+.venv-stamps:
+	@mkdir -p $@
+
+# Each stamp says which set-up was done; it is older than what it was made of after a change.
+.venv-stamps/host-%: scripts/host-setup | .venv-stamps
+	scripts/host-setup $*
+	@touch $@
+
+.venv-stamps/run: pyproject.toml .venv-stamps/host-demo
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv-stamps/dev: pyproject.toml .venv-stamps/host-test
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ .venv-stamps/run
+
+demo: .venv-stamps/run
+	$(BIN)/yoctovirt --workspace demo ci $(ROLE)
+
+lint: .venv-stamps/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: .venv-stamps/dev
+	$(BIN)/pytest -q tests/unit
+
+integration: .venv-stamps/dev
+	YOCTOVIRT_REQUIRE_BROWSER=1 $(BIN)/pytest -v -rs --durations=10 --must-run tests/integration
+
+# One pytest run, so that its last line counts all; -rs names what was left out and why.
+test: lint
+	YOCTOVIRT_REQUIRE_BROWSER=1 $(BIN)/pytest -v -rs --durations=10 --must-run
+	@echo "left to targets of their own: make test-layers (real layers, kas and bitbake)"
+
+test-layers: .venv-stamps/dev
+	scripts/host-setup layers
+	$(BIN)/pytest -v -rs --must-run tests/layers
+
+benchmark: .venv-stamps/dev
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/boot.py
+
+wheel: .venv-stamps/dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) .venv-stamps dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
