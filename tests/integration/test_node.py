@@ -141,6 +141,34 @@ def test_xdist_workers_share_the_node(node: Yoctovirt, tmp_path: Path) -> None:
     assert len(ids) == 1, ids
 
 
+def test_node_booted_by_pytest(fresh: Yoctovirt, tmp_path: Path) -> None:
+    """One boot for all workers; it ends with the run."""
+    (tmp_path / "test_many.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('n', range(4))\n"
+        "def test_name(node, n):\n    print('NODE', node.name, node.check('hostname'))\n"
+    )
+    place = ("--yv-workspace", str(fresh.workspace), "--yv-boot", "reference")
+    done = user_tests(tmp_path, fresh, *place, "-n", "2", "-rP")
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+    names = {line for line in done.stdout.splitlines() if line.startswith("NODE")}
+    assert len(names) == 1, names
+    fresh.assert_nothing_left()
+
+
+def test_plugin_does_nothing_without_a_node(tmp_path: Path, reference: Yoctovirt) -> None:
+    (tmp_path / "test_mine.py").write_text(
+        "import sys\n"
+        "def test_nothing(request):\n"
+        "    assert not {'paramiko', 'pexpect', 'yaml', 'rich'} & set(sys.modules)\n"
+        "    assert request.config.pluginmanager.get_plugin('yoctovirt-session') is None\n"
+    )
+    done = user_tests(tmp_path, reference)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    (tmp_path / "test_mine.py").write_text("def test_node(node):\n    pass\n")
+    assert "fixture 'node' not found" in user_tests(tmp_path, reference).stdout
+
+
 def test_graceful_stop(fresh: Yoctovirt) -> None:
     assert fresh.run("boot", "--detach").returncode == 0, "without ROLE: the one built last"
     done = fresh.run("stop", "reference")

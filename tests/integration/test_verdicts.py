@@ -12,6 +12,13 @@ from tests.integration.conftest import Yoctovirt
 pytestmark = pytest.mark.node
 
 
+READ_ONLY = """
+echo u > /proc/sysrq-trigger
+for i in $(seq 50); do grep -q ' / ext4 ro' /proc/mounts && exit 0; sleep 0.2; done
+exit 1
+"""
+
+
 def on_node(node: Yoctovirt, command: str) -> str:
     done = node.run("ssh", "shared", command)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
@@ -47,8 +54,7 @@ def test_docker_stopped(node: Yoctovirt) -> None:
 
 
 def test_root_read_only(node: Yoctovirt) -> None:
-    on_node(node, "echo u > /proc/sysrq-trigger; for i in $(seq 50); do "
-                  "grep -q ' / ext4 ro' /proc/mounts && exit 0; sleep 0.2; done; exit 1")  # fmt: skip
+    on_node(node, READ_ONLY)
     try:
         status, checks, _ = smoke(node, "--suite", "base", "-k", "root_writable or kernel")
     finally:

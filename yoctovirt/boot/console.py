@@ -17,7 +17,6 @@ from pexpect.spawnbase import SpawnBase
 from yoctovirt.boot.qmp import short_path
 from yoctovirt.boot.results import NodeUnreachableError
 
-
 if TYPE_CHECKING:  # generic in its stubs only
     _Spawn = SpawnBase[str]
 else:

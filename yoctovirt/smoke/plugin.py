@@ -1,9 +1,9 @@
 """The pytest plugin of yoctovirt: fixtures ``node``, ``nodes``, ``controller``, ``compute``.
 
 It is loaded in every pytest run of a Python that has yoctovirt, so it imports
-nothing and does nothing unless ``--yv-node`` names a running node. The node is
-booted before pytest starts (``yoctovirt boot ROLE --detach``) and found by its
-name; with pytest-xdist all workers use that one node.
+nothing and does nothing unless ``--yv-node`` names a running node (``yoctovirt boot
+ROLE --detach``), or ``--yv-boot`` a built role whose node is booted for this run, in
+the main process: with pytest-xdist all workers use that one node.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a running node (yoctovirt nodes); may be given several times",
     )
     group.addoption(
+        "--yv-boot",
+        action="append",
+        default=[],
+        metavar="ROLE",
+        help="boot the node of a built role for this run; may be given several times",
+    )
+    group.addoption(
         "--yv-workspace",
         metavar="DIR",
         help="the workspace of the node (default: upwards from the current folder)",
@@ -34,7 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Bring the fixtures in where there is a node."""
+    """Bring the fixtures in where there is a node, booting it where that was asked for."""
+    if config.getoption("yv_boot") and not hasattr(config, "workerinput"):
+        from yoctovirt.smoke.booted import BootedNodes
+
+        config.pluginmanager.register(BootedNodes(config), "yoctovirt-booted")
     if config.getoption("yv_node"):
         from yoctovirt.smoke import fixtures
         from yoctovirt.smoke.session import PLUGIN, SmokeSession
