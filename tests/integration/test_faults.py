@@ -17,6 +17,10 @@ from tests.integration.conftest import PATIENCE, Yoctovirt, interrupt, wait_for
 pytestmark = pytest.mark.node
 
 
+def python_path(folder: Path) -> str:
+    return f"{folder}:{os.environ.get('PYTHONPATH', '')}"
+
+
 def test_guest_that_never_shows_a_login(fresh: Yoctovirt) -> None:
     done = fresh.run("boot", "reference", "--bootparams=init=/bin/cat", "--login-timeout=25")
     assert done.returncode == 5, done.stdout + done.stderr
@@ -154,7 +158,7 @@ def test_kvm_that_hangs(fresh: Yoctovirt, tmp_path: Path) -> None:
         "accel.kvm_obstacle = lambda *a: None\n"
         "launcher.KVM_SILENCE_SECONDS = 5.0\n"
     )
-    fresh.env["PYTHONPATH"] = str(tmp_path)
+    fresh.env["PYTHONPATH"] = python_path(tmp_path)
     done = fresh.run("boot", "reference", "--detach")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "KVM hangs" in done.stdout + done.stderr
@@ -227,7 +231,7 @@ class TestDiskFull:
         )
         yv = Yoctovirt(
             tmp_path / "workspace",
-            {"YOCTOVIRT_CACHE_DIR": str(small), "PYTHONPATH": str(tmp_path)},
+            {"YOCTOVIRT_CACHE_DIR": str(small), "PYTHONPATH": python_path(tmp_path)},
         )
         start = time.monotonic()
         done = yv.run("ci", "reference")

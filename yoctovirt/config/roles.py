@@ -26,6 +26,7 @@ class NodeNeeds:
 
     memory: int = 1024  #: MiB
     cpus: int = 1
+    order: int = 1  #: nodes of a set start in this order
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Role:
     source: Path
     promises: tuple[str, ...] = ()
     machine: str = "qemux86-64"
+    release: str | None = None  #: default release of a role of the kas builder
+    disk_gib: int = 4  #: disk that a build from nothing needs
     node: NodeNeeds = NodeNeeds()
     allowed_failed_units: tuple[str, ...] = ()
     debian: DebianImage | None = None
@@ -105,6 +108,8 @@ def role_from_mapping(name: str, values: dict[str, Any], source: Path) -> Role:
         source=source,
         promises=tuple(values.get("promises", ())),
         machine=values.get("machine", Role.machine),
+        release=values.get("release"),
+        disk_gib=values.get("disk_gib", Role.disk_gib),
         node=NodeNeeds(**values.get("node", {})),
         allowed_failed_units=tuple(values.get("allowed_failed_units", ())),
         debian=DebianImage(

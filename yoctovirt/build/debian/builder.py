@@ -47,7 +47,7 @@ def cache_key(role: Role, host: HostApt) -> str:
         "builder": BUILDER_VERSION,
         "role": role.name,
         "machine": role.machine,
-        "node": asdict(role.node),
+        "node": [role.node.memory, role.node.cpus],
         "debian": asdict(spec),
         "suite": [host.distribution, host.suite, host.kernel_package],
         "sources": [path.read_text(errors="replace") for path in host.sources],

@@ -1,0 +1,154 @@
+"""From role, release and the user's own files to one flattened kas file.
+
+kas itself merges (``kas dump``: its command line is its only stable interface);
+we choose the files, and name our own layers by absolute path, so that the
+result can be built from anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from yoctovirt.base.process import CommandLog
+from yoctovirt.base.suggest import did_you_mean
+from yoctovirt.config.resources import data_root
+from yoctovirt.config.roles import Role
+from yoctovirt.config.yamlfile import load_mapping
+from yoctovirt.errors import InfrastructureError, UsageError
+
+#: Name of the repository that holds our own layers, in the role files.
+OWN_REPO = "yoctovirt"
+#: Steps of ``kas dump`` that would need the repositories; merging does not.
+_SKIPPED = ("repo_setup_loop", "finish_setup_repos", "repos_checkout", "repos_apply_patches",
+            "setup_environ", "write_bbconfig")  # fmt: skip
+#: Version of kas's file format that our files use.
+FORMAT = 19
+
+
+def releases() -> dict[str, Path]:
+    """Return the files of the releases by name."""
+    folder = data_root() / "layers-manifest"
+    return {
+        path.stem: path for path in sorted(folder.glob("*.yml")) if not path.stem.endswith(".meta")
+    }
+
+
+def choose_release(role: Role, named: str | None) -> str:
+    """Return the release to build *role* with: *named*, else the role's own.
+
+    Raises UsageError for an unknown one, with near matches.
+    """
+    release = named or role.release
+    known = releases()
+    if release is None:
+        raise UsageError(f"role {role.name} has no default release", "name one with --release")
+    if release not in known:
+        raise UsageError(f"there is no release {release!r}", did_you_mean(release, known))
+    return release
+
+
+def flatten(
+    role: Role,
+    release: str,
+    log: CommandLog,
+    *,
+    extra: Sequence[Path] = (),
+    machine: str | None = None,
+) -> dict[str, Any]:
+    """Return the complete kas configuration of *role* on *release* as one mapping.
+
+    *extra* are kas files of the user, merged last. Raises UsageError where kas
+    does not accept one of the files.
+    """
+    root = data_root()
+    own = role.source.with_name(f"{role.name}.yml")
+    with tempfile.TemporaryDirectory(prefix="yoctovirt-kas-") as name:
+        work = Path(name)
+        for folder in ("kas", "layers-manifest"):
+            shutil.copytree(root / folder, work / folder)
+        if own.parent != root / "kas" / "inc":
+            shutil.copytree(own.parent, work / "kas" / "inc", dirs_exist_ok=True)
+        includes = [f"layers-manifest/{release}.yml", f"kas/inc/{role.name}.yml"]
+        per_release = f"kas/inc/{role.name}.{release}.yml"
+        if (work / per_release).is_file():
+            includes.append(per_release)
+        for number, path in enumerate(extra):
+            load_mapping(path)  # its errors name the user's file, not our copy
+            includes.append(f"user-{number}-{path.name}")
+            shutil.copyfile(path, work / includes[-1])
+        top: dict[str, Any] = {"header": {"version": FORMAT, "includes": includes}}
+        if machine:
+            top["machine"] = machine
+        (work / "top.yml").write_text(json.dumps(top))
+        config = _dump(work, log)
+    for repo, entry in config.get("repos", {}).items():
+        if repo == OWN_REPO and entry is not None and not entry.get("url"):
+            entry["path"] = str(root)
+    # A repository that the role does without, the release's pins of it do not matter.
+    config["repos"] = {
+        repo: entry
+        for repo, entry in config.get("repos", {}).items()
+        if not (entry and "url" in entry and entry["url"] is None)
+    }
+    return config
+
+
+def kas_environment(home: Path | None = None) -> dict[str, str]:
+    """Return a clean environment for kas: what it and bitbake need, nothing of ours by chance."""
+    kept = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
+            "ftp_proxy", "no_proxy", "SSH_AUTH_SOCK", "TERM", "BB_NO_NETWORK", "NETRC_FILE",
+            "GIT_SSL_CAINFO", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "BB_NUMBER_THREADS",
+            "PARALLEL_MAKE", "SSTATE_MIRRORS", "YV_DEBIAN_MIRROR",
+            "YV_DEBIAN_SECURITY_MIRROR")  # fmt: skip
+    env = {name: os.environ[name] for name in kept if name in os.environ}
+    env.update(
+        PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        LANG="en_US.UTF-8",
+        LC_ALL="en_US.UTF-8",
+        HOME=str(home or Path.home()),
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    return env
+
+
+def _dump(work: Path, log: CommandLog) -> dict[str, Any]:
+    argv = [sys.executable, "-m", "kas", "--log-level", "error", "dump", "--format", "json"]
+    for step in _SKIPPED:
+        argv += ["--skip", step]
+    argv.append(str(work / "top.yml"))
+    env = {**kas_environment(), "KAS_WORK_DIR": str(work)}
+    log.note(argv)
+    done = subprocess.run(
+        argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        text = (done.stderr + done.stdout).replace(f"{work}/", "").strip()
+        if "No module named kas" in text:
+            raise InfrastructureError("kas is not installed beside yoctovirt", "pip install kas")
+        raise UsageError(f"kas does not accept the configuration: {text}", "see docs/roles.md")
+    config: dict[str, Any] = json.loads(done.stdout)
+    return config
+
+
+def to_yaml(config: dict[str, Any]) -> str:
+    """Return *config* as YAML, in kas's order of keys, long texts as blocks."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in value else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    dumped: str = yaml.dump(config, Dumper=Dumper, sort_keys=False, width=1000)
+    return dumped
