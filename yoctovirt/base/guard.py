@@ -87,6 +87,16 @@ def _stop(child: int, grace: float) -> None:
         time.sleep(0.02)
 
 
+def _let_finish(child: int, seconds: float, stop_now: list[bool]) -> None:
+    """Give what the command has left (a server that writes its caches) *seconds* to end."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not stop_now[0]:
+        _reap_orphans(child)
+        if not [pid for pid in _descendants(os.getpid()) if pid != child]:
+            return
+        time.sleep(0.05)
+
+
 def _sweep(child: int) -> None:
     """Kill all that is left below us."""
     for _ in range(250):
@@ -122,13 +132,16 @@ def main(arguments: list[str]) -> int:
     """Guard one command; ``--`` ends our own options."""
     split = arguments.index("--")
     options, command = arguments[:split], arguments[split + 1 :]
-    watch, grace, remove, discard, keep = -1, 5.0, [], [], []
+    watch, grace, linger = -1, 5.0, 0.0
+    remove, discard, keep = [], [], []
     for option in options:
         key, _, value = option.partition("=")
         if key == "--watch-fd":
             watch = int(value)
         elif key == "--grace":
             grace = float(value)
+        elif key == "--linger":
+            linger = float(value)
         elif key == "--remove":
             remove.append(value)
         elif key == "--discard":
@@ -171,6 +184,7 @@ def main(arguments: list[str]) -> int:
         while True:
             ready = dict(poller.poll(1000))
             if child_fd in ready:
+                _let_finish(child, linger, stop_now)
                 break
             if stop_now[0]:
                 _stop(child, grace)

@@ -134,7 +134,8 @@ class Guarded:
 
     It ends when we end, however that happens, unless :meth:`detach` was called.
     Paths in *remove* go at every end of it, those in *discard* where it was stopped;
-    *grace* is how many seconds it has to end after SIGTERM. *lock* is held by the
+    *grace* is how many seconds it has to end after SIGTERM, *linger* how many its
+    descendants have to end by themselves after it. *lock* is held by the
     guard for as long as the command runs.
     """
 
@@ -146,6 +147,7 @@ class Guarded:
         env: Mapping[str, str] | None = None,
         output: IO[bytes] | int | None = None,
         grace: float = 5.0,
+        linger: float = 0.0,
         remove: Iterable[Path] = (),
         discard: Iterable[Path] = (),
         lock: Lock | None = None,
@@ -159,6 +161,7 @@ class Guarded:
             str(_GUARD),
             f"--watch-fd={read_end}",
             f"--grace={grace}",
+            f"--linger={linger}",
             *(f"--remove={path}" for path in remove),
             *(f"--discard={path}" for path in discard),
             *(f"--keep-fd={fd}" for fd in pass_fds),

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from yoctovirt.boot.qemuargs import (
     qemu_command,
 )
 from yoctovirt.boot.results import NodeUnreachableError
+from yoctovirt.boot.runqemu import runqemu_command, runqemu_complaint, write_conf
 from yoctovirt.boot.watch import ConsoleSilentError, wait_for_login
 from yoctovirt.build.deploydir import DeployDir
 from yoctovirt.config.roles import Role
@@ -38,6 +40,19 @@ LOGIN_SECONDS = 90.0
 SSH_SECONDS = 60.0
 #: Under KVM a guest that says nothing for so long is dead (seen: hangs at "Probing EDD").
 KVM_SILENCE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class BootRequest:
+    """What is to be booted, and how."""
+
+    workspace: Workspace
+    deploy: DeployDir
+    role: Role | None
+    name: str  #: of the node
+    options: BootOptions
+    run_dir: Path  #: of the run record, for the logs
+    runqemu: Path | None = None  #: None: plain QEMU from the qemuboot.conf
 
 
 class Launch:
@@ -78,21 +93,13 @@ class Launch:
 
 
 @contextmanager
-def launched(
-    workspace: Workspace,
-    deploy: DeployDir,
-    role: Role | None,
-    name: str,
-    options: BootOptions,
-    run_dir: Path,
-    log: CommandLog,
-    screen: Screen,
-) -> Iterator[Launch]:
+def launched(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[Launch]:
     """Start a node and yield it as soon as its QEMU runs; stop it at the end.
 
     ``launch.detach()`` leaves it. Raises UsageError where a node of that name
     runs already, BootError where QEMU does not start.
     """
+    workspace, name = request.workspace, request.name
     lock = Lock(lock_path(workspace, name))
     if not lock.acquire():
         raise UsageError(
@@ -100,10 +107,11 @@ def launched(
             f"stop it with 'yoctovirt stop {name}', or start a second one with --name",
         )
     try:
-        accelerator = choose_accelerator(options.kvm)
-        launch = _start(
-            workspace, deploy, role, name, options, accelerator, run_dir, log, screen, lock
-        )
+        launch = _start(request, choose_accelerator(request.options.kvm), log, screen, lock)
+    except BaseException:
+        # The guard removes the folder, where one was started; the lock is still ours.
+        shutil.rmtree(node_dir(workspace, name), ignore_errors=True)
+        raise
     finally:
         # From here on the guard holds it; on an error nobody does.
         lock.release()
@@ -115,43 +123,17 @@ def launched(
 
 
 def _start(
-    workspace: Workspace,
-    deploy: DeployDir,
-    role: Role | None,
-    name: str,
-    options: BootOptions,
-    accelerator: Accelerator,
-    run_dir: Path,
-    log: CommandLog,
-    screen: Screen,
-    lock: Lock,
+    request: BootRequest, accelerator: Accelerator, log: CommandLog, screen: Screen, lock: Lock
 ) -> Launch:
-    folder = node_dir(workspace, name)
+    deploy, name, options = request.deploy, request.name, request.options
+    folder = node_dir(request.workspace, name)
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder, 0o700)
-    console_log, qemu_log = run_dir / f"console-{name}.log", run_dir / f"qemu-{name}.log"
-    argv = qemu_command(deploy, name, options, accelerator, console_log)
-    if shutil.which(argv[0]) is None:
-        raise missing_tool(argv[0])
+    qemu_log = request.run_dir / f"qemu-{name}.log"
+    argv = _command(request, accelerator, folder)
     overlay = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b"]
     run_quick([*overlay, str(deploy.rootfs), str(folder / OVERLAY)], log)
-    state = NodeState(
-        name=name,
-        role=role.name if role else None,
-        promises=list(role.promises) if role else [],
-        allowed_failed_units=list(role.allowed_failed_units) if role else [],
-        image=deploy.image,
-        deploy_dir=str(deploy.path),
-        accelerator=accelerator.name,
-        accelerator_reason=accelerator.reason,
-        timeout_scale=accelerator.timeout_scale * options.timeout_scale,
-        memory_mib=memory_mib(deploy.qemuboot, options.memory),
-        cpus=options.cpus
-        or int((deploy.qemuboot.words("qb_smp") or ["-smp", "1"])[-1].split(",")[0]),
-        run=str(run_dir),
-        command=argv,
-        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    )
+    state = _state(request, accelerator, argv)
     lock.write(f"started {state.started}")
     screen.command(log.note(argv, cwd=folder))
     with qemu_log.open("ab") as output:
@@ -175,13 +157,48 @@ def _start(
     return launch
 
 
+def _command(request: BootRequest, accelerator: Accelerator, folder: Path) -> list[str]:
+    """Return the command that starts QEMU: runqemu where the release has it, else QEMU itself."""
+    deploy, name, options = request.deploy, request.name, request.options
+    console_log = request.run_dir / f"console-{name}.log"
+    if request.runqemu is not None:
+        conf = write_conf(deploy, folder, name, options)
+        return runqemu_command(request.runqemu, conf, name, options, accelerator, console_log)
+    argv = qemu_command(deploy, name, options, accelerator, console_log)
+    if shutil.which(argv[0]) is None:
+        raise missing_tool(argv[0])
+    return argv
+
+
+def _state(request: BootRequest, accelerator: Accelerator, argv: list[str]) -> NodeState:
+    deploy, role, options = request.deploy, request.role, request.options
+    smp = (deploy.qemuboot.words("qb_smp") or ["-smp", "1"])[-1].split(",")[0]
+    return NodeState(
+        name=request.name,
+        role=role.name if role else None,
+        promises=list(role.promises) if role else [],
+        allowed_failed_units=list(role.allowed_failed_units) if role else [],
+        image=deploy.image,
+        deploy_dir=str(deploy.path),
+        accelerator=accelerator.name,
+        accelerator_reason=accelerator.reason,
+        timeout_scale=accelerator.timeout_scale * options.timeout_scale,
+        memory_mib=memory_mib(deploy.qemuboot, options.memory),
+        cpus=options.cpus or int(smp.removeprefix("cpus=")),
+        run=str(request.run_dir),
+        command=argv,
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
 def _open_console(folder: Path, guard: Guarded, qemu_log: Path, name: str) -> Console:
     """Connect to the console once QEMU has made its sockets."""
     deadline = Deadline(20.0)
     while not deadline.expired:
         status = guard.poll()
         if status is not None:
-            text = qemu_log.read_text(errors="replace").strip()
+            # runqemu ends with 0 although QEMU failed: that it ended at all is the failure.
+            text = runqemu_complaint(qemu_log.read_text(errors="replace"))
             raise explain_qemu(f"exit status {status}: {text or '(no message)'}", qemu_log)
         # QEMU opens the monitor after the character devices.
         if (folder / QMP_SOCKET).exists():
@@ -217,23 +234,14 @@ def wait_until_ready(launch: Launch, options: BootOptions, deploy: DeployDir) ->
 
 
 @contextmanager
-def ready_node(
-    workspace: Workspace,
-    deploy: DeployDir,
-    role: Role | None,
-    name: str,
-    options: BootOptions,
-    run_dir: Path,
-    log: CommandLog,
-    screen: Screen,
-) -> Iterator[Launch]:
+def ready_node(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[Launch]:
     """Start a node and yield it when it answers; a KVM that hangs is left for TCG, once.
 
     Raises what :func:`launched` and :func:`wait_until_ready` raise.
     """
-    arguments = (workspace, deploy, role, name)
+    options, deploy = request.options, request.deploy
     try:
-        with launched(*arguments, options, run_dir, log, screen) as launch:
+        with launched(request, log, screen) as launch:
             wait_until_ready(launch, options, deploy)
             yield launch
             return
@@ -242,8 +250,8 @@ def ready_node(
             raise BootError(f"KVM cannot be used: {error}", "boot with --no-kvm") from error
         silent = error
     screen.note(f"KVM hangs ({silent}); starting again under TCG")
-    fallback = BootOptions(**{**vars(options), "kvm": False})
-    with launched(*arguments, fallback, run_dir, log, screen) as launch:
+    fallback = replace(options, kvm=False)
+    with launched(replace(request, options=fallback), log, screen) as launch:
         launch.node.state.accelerator_reason = f"KVM hangs: {silent}"
         wait_until_ready(launch, fallback, deploy)
         yield launch

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from yoctovirt.base.files import disk_error, make_folder
+from yoctovirt.base.files import disk_error, make_folder, write_atomically
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
@@ -13,8 +16,24 @@ from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import UsageError
 
-#: In the build directory: the link to the newest deploy directory.
+if TYPE_CHECKING:
+    from yoctovirt.build.kas.builder import KasOptions
+
+#: In the build directory: the link to the newest deploy directory, and what to boot from it.
 DEPLOY_LINK = "deploy"
+_DEPLOYED = "deployed.json"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build gives to the next room."""
+
+    deploy: DeployDir
+    release: str | None = None
+    #: runqemu of the release that the image was built with, where there is one
+    runqemu: Path | None = None
+    config: dict[str, Any] | None = None  #: the flattened kas configuration
+    figures: dict[str, int] = field(default_factory=dict)
 
 
 def build_role(
@@ -23,46 +42,77 @@ def build_role(
     log: CommandLog,
     screen: Screen,
     *,
-    build_log: Path,
+    record: Path,
     force: bool = False,
-) -> DeployDir:
-    """Build *role* in *workspace* and return its deploy directory.
+    options: KasOptions | None = None,
+) -> Built:
+    """Build *role* in *workspace* and return what was built.
 
-    Raises UsageError for a builder that this version does not have,
-    InfrastructureError and BuildError as the builder does.
+    The output goes into ``build.log`` of *record*. Raises UsageError,
+    InfrastructureError and BuildError as the builder of the role does.
     """
-    if role.builder != "debian":
-        raise UsageError(
-            f"role {role.name} is made by the {role.builder} builder, which is not here yet"
+    build_log = record / "build.log"
+    if role.builder == "debian":
+        if options is not None and (options.release or options.extra or options.machine):
+            raise UsageError(
+                f"role {role.name} is made of Debian packages",
+                "--release, --machine and --with are for roles of the kas builder",
+            )
+        from yoctovirt.build.debian.builder import build as build_debian
+
+        deploy = build_debian(
+            role, workspace.cache_dir, log, screen, build_log=build_log, force=force
         )
-    from yoctovirt.build.debian.builder import build
+        built = Built(deploy)
+    else:
+        from yoctovirt.build.kas.builder import KasOptions
+        from yoctovirt.build.kas.builder import build as build_kas
 
-    deploy = build(role, workspace.cache_dir, log, screen, build_log=build_log, force=force)
-    _publish(workspace.build_dir(role.name), deploy.path)
-    return deploy
+        done = build_kas(
+            role, workspace, options or KasOptions(), log, screen,
+            build_log=build_log, record=record,
+        )  # fmt: skip
+        built = Built(done.deploy, done.release, done.runqemu, done.config, done.figures)
+    _publish(workspace.build_dir(role.name), built)
+    return built
 
 
-def _publish(build_dir: Path, deploy: Path) -> None:
+def _publish(build_dir: Path, built: Built) -> None:
     make_folder(build_dir)
     aside = build_dir / f".{DEPLOY_LINK}.{os.getpid()}"
+    about = {
+        "image": built.deploy.image,
+        "release": built.release,
+        "runqemu": str(built.runqemu) if built.runqemu else None,
+    }
     try:
+        write_atomically(build_dir / _DEPLOYED, json.dumps(about) + "\n")
         aside.unlink(missing_ok=True)
-        aside.symlink_to(deploy)
+        aside.symlink_to(built.deploy.path)
         aside.replace(build_dir / DEPLOY_LINK)
     except OSError as error:
         raise disk_error(error, build_dir / DEPLOY_LINK) from error
 
 
-def built_deploy_dir(role: Role, workspace: Workspace) -> DeployDir:
+def what_was_built(role: Role, workspace: Workspace) -> Built:
     """Return what was built of *role*; UsageError where it was not built here."""
-    link = workspace.build_dir(role.name) / DEPLOY_LINK
+    build_dir = workspace.build_dir(role.name)
+    link = build_dir / DEPLOY_LINK
     if not link.exists():
-        gone = " any more (its cache entry was removed)" if link.is_symlink() else ""
+        gone = " any more (its deploy directory was removed)" if link.is_symlink() else ""
         raise UsageError(
             f"role {role.name} is not built in {workspace.path}{gone}",
             f"yoctovirt build {role.name}",
         )
-    return open_deploy_dir(link.resolve())
+    about: dict[str, Any] = {}
+    if (build_dir / _DEPLOYED).is_file():
+        about = json.loads((build_dir / _DEPLOYED).read_text(encoding="utf-8"))
+    runqemu = about.get("runqemu")
+    return Built(
+        open_deploy_dir(link.resolve(), about.get("image")),
+        about.get("release"),
+        Path(runqemu) if runqemu else None,
+    )
 
 
 def last_built(workspace: Workspace) -> str:

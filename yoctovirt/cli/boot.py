@@ -9,7 +9,7 @@ import click
 
 from yoctovirt.cli.common import (
     boot_options,
-    choose_deploy_dir,
+    choose_image,
     image_options,
     make_boot_options,
     recorded,
@@ -46,6 +46,7 @@ def command(
     command (Ctrl-C), unless --detach leaves it.
     """
     from yoctovirt.base.screen import Screen
+    from yoctovirt.boot.launcher import BootRequest
     from yoctovirt.cli.flow import boot_phase, note_image
     from yoctovirt.errors import UsageError
 
@@ -55,24 +56,25 @@ def command(
             "boot with --detach, then use 'yoctovirt console NODE'",
         )
     workspace = workspace_of(ctx, create=deploy_dir is not None)
-    deploy, found = choose_deploy_dir(workspace, role, deploy_dir, image)
+    built, found = choose_image(workspace, role, deploy_dir, image)
     node_name = name or (found.name if found else "node")
     _check_name(node_name)
     options = make_boot_options(values)
     screen = Screen()
     with recorded(workspace, f"boot-{node_name}", found.name if found else None) as record:
-        note_image(record, deploy)
+        note_image(record, built)
+        request = BootRequest(
+            workspace, built.deploy, found, node_name, options, record.path, built.runqemu
+        )
         if console:
             from yoctovirt.boot.interactive import attach
             from yoctovirt.boot.launcher import launched
 
-            log = record.commands(screen.command)
-            arguments = (workspace, deploy, found, node_name, options, record.path, log, screen)
-            with launched(*arguments) as launch:
+            with launched(request, record.commands(screen.command), screen) as launch:
                 screen.note(f"SSH will be on 127.0.0.1:{launch.node.state.ssh_port}")
                 attach(launch.console, node_name)
             return
-        with boot_phase(record, workspace, deploy, found, node_name, options, screen) as launch:
+        with boot_phase(record, request, screen) as launch:
             _print_ways_in(launch.node)
             if detach:
                 launch.detach()

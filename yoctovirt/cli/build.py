@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from yoctovirt.cli.common import load_checked_role, recorded, workspace_of
+from yoctovirt.cli.common import (
+    build_options,
+    load_checked_role,
+    make_build_options,
+    recorded,
+    workspace_of,
+)
 
 
 @click.command("build")
 @click.argument("role")
-@click.option("--force", is_flag=True, help="Build even where the cache has the image.")
+@build_options
 @click.pass_context
-def command(ctx: click.Context, role: str, force: bool) -> None:
+def command(ctx: click.Context, /, role: str, force: bool, **values: Any) -> None:
     """Build the image of ROLE into the workspace (made where there is none)."""
     from yoctovirt.base.screen import Screen
     from yoctovirt.cli.flow import build_phase
 
     workspace = workspace_of(ctx, create=True)
     found = load_checked_role(role, workspace)
+    options = make_build_options(values)
     screen = Screen()
     with recorded(workspace, f"build-{role}", role) as record:
-        deploy = build_phase(record, workspace, found, screen, force=force)
-    click.echo(f"image:  {deploy.rootfs}")
+        built = build_phase(record, workspace, found, screen, force=force, options=options)
+    click.echo(f"image:  {built.deploy.rootfs}")
     click.echo(f"record: {record.path}")
     click.echo(f"next:   yoctovirt boot {role}")

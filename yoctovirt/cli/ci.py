@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from yoctovirt.cli.common import (
     boot_options,
+    build_options,
     load_checked_role,
     make_boot_options,
+    make_build_options,
     reported,
     workspace_of,
 )
@@ -18,13 +21,14 @@ if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
     from yoctovirt.base.screen import Screen
     from yoctovirt.boot.qemuargs import BootOptions
+    from yoctovirt.build.kas.builder import KasOptions
     from yoctovirt.config.roles import Role
     from yoctovirt.config.workspace import Workspace
 
 
 @click.command("ci")
 @click.argument("roles", nargs=-1, required=True, metavar="ROLE...")
-@click.option("--force", is_flag=True, help="Build even where the cache has the image.")
+@build_options
 @boot_options
 @click.pass_context
 def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values: Any) -> int:
@@ -40,19 +44,26 @@ def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values
         raise UsageError("a role is named twice")
     # All names are checked before the first hour is spent.
     found = [load_checked_role(name, workspace) for name in roles]
-    options = make_boot_options(values)
+    how = Options(make_boot_options(values), make_build_options(values), force)
     screen = Screen()
     codes = []
     for role in found:
-        codes.append(_one(workspace, role, options, screen, force))
+        codes.append(_one(workspace, role, how, screen))
         if codes[-1] == EXIT_INTERRUPTED:
             break
     return combined_exit_code(codes)
 
 
-def _one(
-    workspace: Workspace, role: Role, options: BootOptions, screen: Screen, force: bool
-) -> int:
+@dataclass(frozen=True)
+class Options:
+    """How to build and to boot."""
+
+    boot: BootOptions
+    build: KasOptions
+    force: bool
+
+
+def _one(workspace: Workspace, role: Role, how: Options, screen: Screen) -> int:
     """Run the pipe for one role and print its error: the next role still has its turn."""
     from yoctovirt.base.record import exit_code_of
     from yoctovirt.cli import print_error
@@ -60,7 +71,7 @@ def _one(
 
     try:
         with reported(workspace, role.name, role.name) as record:
-            _pipe(record, workspace, role, options, screen, force)
+            _pipe(record, workspace, role, how, screen)
     except YoctovirtError as error:
         print_error(error.message, error.hint)
         return error.exit_code
@@ -71,19 +82,18 @@ def _one(
 
 
 def _pipe(
-    record: RunRecord,
-    workspace: Workspace,
-    role: Role,
-    options: BootOptions,
-    screen: Screen,
-    force: bool,
+    record: RunRecord, workspace: Workspace, role: Role, how: Options, screen: Screen
 ) -> None:
+    from yoctovirt.boot.launcher import BootRequest
     from yoctovirt.cli.flow import boot_phase, build_phase, note_unreached, smoke_phase
     from yoctovirt.cli.table import print_verdicts
 
     try:
-        deploy = build_phase(record, workspace, role, screen, force=force)
-        with boot_phase(record, workspace, deploy, role, role.name, options, screen) as launch:
+        built = build_phase(record, workspace, role, screen, force=how.force, options=how.build)
+        request = BootRequest(
+            workspace, built.deploy, role, role.name, how.boot, record.path, built.runqemu
+        )
+        with boot_phase(record, request, screen) as launch:
             smoke_phase(record, workspace, [launch.node], screen)
     finally:
         note_unreached(record, role.promises)

@@ -14,7 +14,8 @@ import click
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
     from yoctovirt.boot.qemuargs import BootOptions
-    from yoctovirt.build.deploydir import DeployDir
+    from yoctovirt.build.builders import Built
+    from yoctovirt.build.kas.builder import KasOptions
     from yoctovirt.config.roles import Role
     from yoctovirt.config.workspace import Workspace
 
@@ -101,25 +102,63 @@ def load_checked_role(name: str, workspace: Workspace) -> Role:
     return role
 
 
-def choose_deploy_dir(
+def choose_image(
     workspace: Workspace, role_name: str | None, deploy_dir: Path | None, image: str | None
-) -> tuple[DeployDir, Role | None]:
+) -> tuple[Built, Role | None]:
     """Return the image to boot and its role.
 
     Without a role: the one that the deploy directory names, or the one built last.
     """
-    from yoctovirt.build.builders import built_deploy_dir, last_built
+    from yoctovirt.build.builders import Built, last_built, what_was_built
     from yoctovirt.build.deploydir import open_deploy_dir
     from yoctovirt.config.roles import role_files
 
     if deploy_dir is None:
         role = load_checked_role(role_name or last_built(workspace), workspace)
-        return built_deploy_dir(role, workspace), role
-    deploy = open_deploy_dir(deploy_dir, image)
-    named = role_name or deploy.testdata.get("YOCTOVIRT_ROLE")
+        return what_was_built(role, workspace), role
+    built = Built(open_deploy_dir(deploy_dir, image))
+    named = role_name or built.deploy.testdata.get("YOCTOVIRT_ROLE")
     if named is None or (role_name is None and named not in role_files(workspace.path)):
-        return deploy, None
-    return deploy, load_checked_role(named, workspace)
+        return built, None
+    return built, load_checked_role(named, workspace)
+
+
+def build_options(function: Function) -> Function:
+    """Add the options of a build; they come as keywords for :func:`make_build_options`."""
+    for option in reversed(
+        (
+            click.option("--force", is_flag=True, help="Build even where the cache has the image."),
+            click.option("--release", metavar="NAME", help="Release (default: the role's)."),
+            click.option("--machine", metavar="NAME", help="Machine (default: the role's)."),
+            click.option(
+                "--with",
+                "extra",
+                multiple=True,
+                type=click.Path(path_type=Path, dir_okay=False, exists=True),
+                metavar="FILE",
+                help="A kas file of yours, merged last; may be given several times.",
+            ),
+            click.option(
+                "--build-user",
+                metavar="NAME",
+                help="As root: run kas as this user and hand it the folders.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def make_build_options(values: dict[str, Any]) -> KasOptions:
+    """Return the KasOptions in the keywords of a verb, and take them out of *values*."""
+    from yoctovirt.build.kas.builder import KasOptions
+
+    return KasOptions(
+        release=values.pop("release"),
+        machine=values.pop("machine"),
+        build_user=values.pop("build_user"),
+        extra=tuple(values.pop("extra")),
+    )
 
 
 def command_line() -> str:

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from yoctovirt.base.record import RunRecord
 from yoctovirt.base.screen import Screen
-from yoctovirt.build.builders import build_role
-from yoctovirt.build.deploydir import DeployDir
+from yoctovirt.build.builders import Built, build_role
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
+from yoctovirt.pins.layers import layer_pins
 from yoctovirt.pins.packages import package_pins
 
 if TYPE_CHECKING:
-    from yoctovirt.boot.launcher import Launch
+    from yoctovirt.boot.launcher import BootRequest, Launch
     from yoctovirt.boot.node import Node
-    from yoctovirt.boot.qemuargs import BootOptions
+    from yoctovirt.build.kas.builder import KasOptions
 
 
-def note_image(record: RunRecord, deploy: DeployDir) -> None:
-    """Write into the record which image was used, of which packages."""
+def note_image(record: RunRecord, built: Built) -> None:
+    """Write into the record which image was used, of which packages and layers."""
+    deploy = built.deploy
     record.data["image"] = {
         "name": deploy.image,
         "deploy_dir": str(deploy.path),
@@ -29,40 +30,55 @@ def note_image(record: RunRecord, deploy: DeployDir) -> None:
         "distro": deploy.testdata.get("DISTRO"),
         "distro_version": deploy.testdata.get("DISTRO_VERSION"),
         "machine": deploy.testdata.get("MACHINE"),
+        "release": built.release,
     }
     record.data["pins"] = package_pins(deploy.packages())
+    if built.config is not None:
+        record.data["pins"]["layers"] = layer_pins(built.config)
     record.save()
 
 
 def build_phase(
-    record: RunRecord, workspace: Workspace, role: Role, screen: Screen, *, force: bool = False
-) -> DeployDir:
+    record: RunRecord,
+    workspace: Workspace,
+    role: Role,
+    screen: Screen,
+    *,
+    force: bool = False,
+    options: KasOptions | None = None,
+) -> Built:
     """Build *role* as a phase of *record*."""
     log = record.commands(screen.command)
     with record.phase("build") as details, screen.step(f"build {role.name}"):
         details["builder"] = role.builder
-        build_log = record.path / "build.log"
-        deploy = build_role(role, workspace, log, screen, build_log=build_log, force=force)
-        details["from_cache"] = not build_log.exists()
-    note_image(record, deploy)
-    return deploy
+        built = build_role(
+            role, workspace, log, screen, record=record.path, force=force, options=options
+        )
+        if role.builder == "debian":
+            details["from_cache"] = not (record.path / "build.log").exists()
+        details.update(built.figures)
+    if built.figures:
+        screen.note(figures_line(built.figures))
+    note_image(record, built)
+    return built
+
+
+def figures_line(figures: dict[str, int]) -> str:
+    """Return what a build took from sstate, in one line."""
+    wanted, local = figures.get("sstate_wanted", 0), figures.get("sstate_local", 0)
+    mirrors, current = figures.get("sstate_mirrors", 0), figures.get("sstate_current", 0)
+    reused = f"{local + mirrors} of {wanted}" if wanted else "none wanted"
+    tasks, old = figures.get("tasks", 0), figures.get("tasks_not_rerun", 0)
+    return f"sstate: {reused} objects taken, {current} current; tasks: {tasks - old} of {tasks} run"
 
 
 @contextmanager
-def boot_phase(
-    record: RunRecord,
-    workspace: Workspace,
-    deploy: DeployDir,
-    role: Role | None,
-    name: str,
-    options: BootOptions,
-    screen: Screen,
-) -> Iterator[Launch]:
+def boot_phase(record: RunRecord, request: BootRequest, screen: Screen) -> Iterator[Launch]:
     """Start a node as a phase of *record*; yield it ready, stop it at the end."""
     from yoctovirt.boot.launcher import ready_node
 
-    log = record.commands(screen.command)
-    starting = ready_node(workspace, deploy, role, name, options, record.path, log, screen)
+    name = request.name
+    starting = ready_node(request, record.commands(screen.command), screen)
     with record.phase("boot") as details, screen.step(f"boot {name}"):
         launch = starting.__enter__()
         note_node(record, launch.node)

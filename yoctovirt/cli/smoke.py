@@ -10,7 +10,7 @@ import click
 
 from yoctovirt.cli.common import (
     boot_options,
-    choose_deploy_dir,
+    choose_image,
     image_options,
     make_boot_options,
     reported,
@@ -51,6 +51,7 @@ def command(
     The suites are those that the role promises, and base. Exit code 1: a check failed.
     """
     from yoctovirt.base.screen import Screen
+    from yoctovirt.boot.launcher import BootRequest
     from yoctovirt.boot.node import running_nodes
     from yoctovirt.cli.flow import boot_phase, note_image, note_node, smoke_phase
     from yoctovirt.cli.table import print_verdicts
@@ -78,12 +79,15 @@ def command(
                 print_verdicts(record)
         return
     _check_target(target, nodes, workspace)
-    deploy, role = choose_deploy_dir(workspace, target, deploy_dir, image)
+    built, role = choose_image(workspace, target, deploy_dir, image)
     name = role.name if role else "node"
     options = make_boot_options(values)
     with reported(workspace, f"smoke-{name}", role.name if role else None, junit) as record:
-        note_image(record, deploy)
-        with boot_phase(record, workspace, deploy, role, name, options, screen) as launch:
+        note_image(record, built)
+        request = BootRequest(
+            workspace, built.deploy, role, name, options, record.path, built.runqemu
+        )
+        with boot_phase(record, request, screen) as launch:
             try:
                 smoke_phase(record, workspace, [launch.node], screen, **choice)
             finally:

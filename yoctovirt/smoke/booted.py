@@ -10,9 +10,9 @@ import pytest
 
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
-from yoctovirt.boot.launcher import ready_node
+from yoctovirt.boot.launcher import BootRequest, ready_node
 from yoctovirt.boot.qemuargs import BootOptions
-from yoctovirt.build.builders import built_deploy_dir
+from yoctovirt.build.builders import what_was_built
 from yoctovirt.config.roles import load_role
 from yoctovirt.config.workspace import find_workspace
 from yoctovirt.errors import YoctovirtError
@@ -32,11 +32,12 @@ class BootedNodes:
                 name = f"pytest-{os.getpid()}-{role_name}"
                 run = workspace.runs / name
                 run.mkdir(parents=True, exist_ok=True)
-                deploy = built_deploy_dir(role, workspace)
-                log = CommandLog(run / "commands.log")
-                starting = ready_node(
-                    workspace, deploy, role, name, BootOptions(), run, log, Screen(quiet=True)
+                built = what_was_built(role, workspace)
+                request = BootRequest(
+                    workspace, built.deploy, role, name, BootOptions(), run, built.runqemu
                 )
+                log = CommandLog(run / "commands.log")
+                starting = ready_node(request, log, Screen(quiet=True))
                 self._stack.enter_context(starting)
                 names.append(name)
         except YoctovirtError as error:

@@ -1,0 +1,181 @@
+"""Build a role with kas: layers, configuration, bitbake, deploy directory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yoctovirt.base.files import disk_error, locked, make_folder, write_atomically
+from yoctovirt.base.process import CommandLog, Guarded
+from yoctovirt.base.screen import Screen
+from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
+from yoctovirt.build.kas.failures import explain
+from yoctovirt.build.kas.follow import build_figures, follow
+from yoctovirt.build.kas.preflight import check_host
+from yoctovirt.build.kas.user import BuildUser, choose_build_user
+from yoctovirt.config.kasfile import choose_release, flatten, kas_environment, to_yaml
+from yoctovirt.config.layers import Checkout, pins_of, unreachable_branches
+from yoctovirt.config.roles import Role
+from yoctovirt.config.workspace import Workspace
+from yoctovirt.errors import BuildError
+
+#: Seconds that bitbake's server has to write its caches after the build.
+SERVER_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class KasOptions:
+    """What the user may change about a build."""
+
+    release: str | None = None
+    machine: str | None = None
+    build_user: str | None = None
+    extra: tuple[Path, ...] = ()  #: kas files of the user, merged last
+
+
+@dataclass(frozen=True)
+class KasResult:
+    """A finished build: where the image is, and what it took."""
+
+    deploy: DeployDir
+    release: str
+    config: dict[str, Any]
+    figures: dict[str, int]
+    runqemu: Path | None  #: of the release that the image was built with
+
+
+def build(
+    role: Role,
+    workspace: Workspace,
+    options: KasOptions,
+    log: CommandLog,
+    screen: Screen,
+    *,
+    build_log: Path,
+    record: Path,
+) -> KasResult:
+    """Build *role*; the flattened configuration is kept in *record* as ``kas.yml``.
+
+    Raises UsageError for a wrong configuration, InfrastructureError for what the
+    host or the network lacks, BuildError with the failed task, KeyboardInterrupt
+    when bitbake has ended after Ctrl-C.
+    """
+    release = choose_release(role, options.release)
+    user = choose_build_user(options.build_user)
+    build_dir = workspace.build_dir(role.name)
+    check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
+    config = flatten(role, release, log, extra=options.extra, machine=options.machine)
+    layers = workspace.path / "layers" / release
+    make_folder(build_dir)
+    busy = f"{build_dir} is in use: another build of {role.name} is running"
+    with locked(workspace.path / f".build-{role.name}.lock", busy):
+        warnings = Checkout(layers, log, screen).all(pins_of(config))
+        for warning in warnings:
+            screen.note(f"warning: {warning}")
+        for name in unreachable_branches(warnings):
+            config["repos"][name]["branch"] = None
+        _drop_defaults(config)
+        text = to_yaml(config)
+        write_atomically(record / "kas.yml", text)
+        source = make_folder(workspace.path / "config") / f"{role.name}-{release}.yml"
+        write_atomically(source, text)
+        _share_hash_equivalence(workspace, build_dir)
+        shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
+        folders = [layers, build_dir, *shared, workspace.path / "hashserv", source.parent]
+        user.take(folders, log)
+        figures = _run_kas(source, workspace, layers, build_dir, user, log, screen, build_log)
+    deploy = _find_deploy_dir(config, build_dir)
+    return KasResult(deploy, release, config, figures, find_runqemu(layers))
+
+
+def find_runqemu(layers: Path) -> Path | None:
+    """Return the runqemu of the layers in *layers*."""
+    for core in ("poky", "openembedded-core"):
+        script = layers / core / "scripts" / "runqemu"
+        if script.is_file():
+            return script
+    return None
+
+
+def _drop_defaults(config: dict[str, Any]) -> None:
+    """Leave DL_DIR and SSTATE_DIR to the environment, where kas has words for them."""
+    config.get("local_conf_header", {}).pop("shared-folders", None)
+
+
+def _share_hash_equivalence(workspace: Workspace, build_dir: Path) -> None:
+    """Let all build directories use one hash equivalence database.
+
+    bitbake has a variable for that from 2.18 on (BB_HASHSERVE_DB_DIR). Before, the
+    server of each build opens ``hashserv.db`` in the cache folder: a link leads all
+    of them to one SQLite database, which several processes may use at once (it is in
+    write-ahead mode, and SQLite locks the file that the link names).
+    """
+    shared = make_folder(workspace.path / "hashserv") / "hashserv.db"
+    link = make_folder(build_dir / "cache") / "hashserv.db"
+    try:
+        if link.is_symlink() and link.resolve() == shared.resolve():
+            return
+        if link.exists() and not link.is_symlink() and not shared.exists():
+            link.rename(shared)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(shared, link.parent))
+    except OSError as error:
+        raise disk_error(error, link) from error
+
+
+def _run_kas(
+    source: Path,
+    workspace: Workspace,
+    layers: Path,
+    build_dir: Path,
+    user: BuildUser,
+    log: CommandLog,
+    screen: Screen,
+    build_log: Path,
+) -> dict[str, int]:
+    gitconfig = workspace.path / "config" / "gitconfig"
+    write_atomically(gitconfig, "[safe]\n\tdirectory = *\n")
+    ours = {
+        "KAS_WORK_DIR": str(layers),
+        "KAS_BUILD_DIR": str(build_dir),
+        "DL_DIR": str(workspace.path / "downloads"),
+        "SSTATE_DIR": str(workspace.path / "sstate-cache"),
+        # kas brings a HOME of its own, so that ~/.gitconfig does not count.
+        "GITCONFIG_FILE": str(gitconfig),
+    }
+    argv = user.argv([sys.executable, "-m", "kas", "build", str(source)])
+    screen.command(log.note(argv, env=ours))
+    with build_log.open("ab") as output:
+        start = build_log.stat().st_size
+        job = Guarded(
+            argv,
+            cwd=build_dir,
+            env={**kas_environment(user.home), **ours},
+            output=output,
+            grace=15.0,
+            linger=SERVER_SECONDS,
+        )
+        status = follow(job, build_log, start, screen)
+    with build_log.open("rb") as written:
+        written.seek(start)
+        text = written.read().decode(errors="replace")
+    if status:
+        raise explain(text, status, build_log)
+    return build_figures(text)
+
+
+def _find_deploy_dir(config: dict[str, Any], build_dir: Path) -> DeployDir:
+    machine, target = config["machine"], config["target"]
+    image = target if isinstance(target, str) else target[0]
+    folders = sorted(
+        build_dir.glob(f"tmp*/deploy/images/{machine}"), key=lambda path: path.stat().st_mtime
+    )
+    if not folders:
+        raise BuildError(
+            f"the build of {image} left no deploy directory for {machine} in {build_dir}",
+            "does the configuration set TMPDIR or DEPLOY_DIR elsewhere?",
+        )
+    return open_deploy_dir(folders[-1], f"{image}-{machine}")

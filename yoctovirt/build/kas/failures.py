@@ -1,0 +1,82 @@
+"""Why kas or bitbake failed: the task and the error lines of its log."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from yoctovirt.errors import BuildError, InfrastructureError, YoctovirtError
+
+_MAX_LINES = 12
+
+
+@dataclass(frozen=True)
+class FailedTask:
+    """A task that bitbake could not run."""
+
+    recipe: str  #: path of the recipe
+    task: str
+    log: Path | None
+
+    def __str__(self) -> str:
+        return f"{Path(self.recipe).name}:{self.task}"
+
+
+def failed_tasks(output: str) -> list[FailedTask]:
+    """Return the failed tasks that *output* of bitbake names, each with its log."""
+    logs = {}
+    for found in re.findall(r"Logfile of failure stored in: (\S+)", output):
+        match = re.search(r"/log\.(do_\w+)\.\d+$", found)
+        if match:
+            logs[match[1]] = Path(found)
+    tasks = []
+    pattern = r"ERROR: Task \((?:virtual:[^:]+:)?(?:mc:[^:]*:)?([^:()]+):(do_\w+)\) failed"
+    for recipe, task in re.findall(pattern, output):
+        entry = FailedTask(recipe, task, logs.get(task))
+        if entry not in tasks:
+            tasks.append(entry)
+    return tasks
+
+
+def error_lines(text: str) -> list[str]:
+    """Return the lines of a task's log that say what went wrong."""
+    wanted = re.compile(
+        r"^ERROR:|(?i:\berror:)|^make(\[\d+\])?: \*\*\*|(?i:fatal:)|No space left on device"
+        r"|(?i:cannot (?:find|open|stat))|^E: |not found$|Exception:|Error:|\bfailed with\b"
+    )
+    # The stack of bitbake's own Python says nothing about the recipe.
+    noise = re.compile(r"^(DEBUG|NOTE):|ExecutionError\(|WARNING: exit code|Function failed")
+    lines = [line.rstrip() for line in text.splitlines()]
+    found = [line for line in lines if wanted.search(line) and not noise.search(line)]
+    return list(dict.fromkeys(found))[:_MAX_LINES]
+
+
+def explain(output: str, status: int, build_log: Path) -> YoctovirtError:
+    """Return the error for a kas that ended with *status*."""
+    tasks = failed_tasks(output)
+    plain = [re.sub(r"^[\d-]+ [\d:]+ - \w+ +- ", "", line) for line in output.splitlines()]
+    text = "\n".join(plain)
+    if "No space left on device" in text:
+        return InfrastructureError(
+            f"the disk became full during the build (log: {build_log})", "free some space"
+        )
+    if not tasks:
+        lines = error_lines(text) or plain[-5:]
+        return BuildError(
+            f"kas ended with status {status} before a task was run:\n{_indent(lines)}",
+            f"the whole output is {build_log}",
+        )
+    parts = []
+    for task in tasks:
+        said = task.log.read_text(errors="replace") if task.log and task.log.is_file() else text
+        where = f"\n    log: {task.log}" if task.log else ""
+        parts.append(
+            f"{task} failed\n    recipe: {task.recipe}{where}\n"
+            + _indent(error_lines(said) or said.splitlines()[-5:])
+        )
+    return BuildError("\n".join(parts), f"the whole output is {build_log}")
+
+
+def _indent(lines: list[str]) -> str:
+    return "\n".join(f"    | {line[:400]}" for line in lines)
