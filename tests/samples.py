@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 import subprocess
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+from yoctovirt.base.record import RunRecord
+from yoctovirt.errors import BootError, ChecksFailedError
+from yoctovirt.pins.packages import package_pins
 
 # Deploy directories -------------------------------------------------------------
 
@@ -66,3 +73,212 @@ def deploy_dir(path: Path, image: str = IMAGE, **values: str) -> Path:
     (path / f"{image}.manifest").write_text("busybox core2_64 1.36.1\nglibc core2_64 2.39+git0\n")
     (path / f"{image}.testdata.json").write_text('{"DISTRO": "poky", "MACHINE": "qemux86-64"}')
     return path
+
+
+# Run records --------------------------------------------------------------------
+
+Maker = Callable[[Path], Path]
+
+PASSED, FAILED, BROKEN = "base::kernel", "docker::daemon", "docker::run"
+
+
+def _check(identity: str, outcome: str, title: str, message: str = "") -> dict[str, Any]:
+    return {
+        "id": identity,
+        "suite": identity.partition("::")[0],
+        "outcome": outcome,
+        "title": title,
+        "seconds": 1.25,
+        "message": message,
+        "detail": f"test_x.py:12: in test_x\n    node.check()\nE   {message}" if message else "",
+    }
+
+
+def checks(red: bool) -> list[dict[str, Any]]:
+    """Return verdicts; with *red* one failed and one error among them."""
+    found = [
+        _check(PASSED, "passed", "A Linux kernel answers, and has not complained of itself."),
+        _check("base::clock", "passed", "The clock is not further off than a day."),
+        _check(FAILED, "passed", "The Docker daemon answers; its drivers are known."),
+        _check(BROKEN, "passed", "A container runs, and its exit status is passed through."),
+        _check("docker::logs", "passed", "The log of a container can be read."),
+    ]
+    if red:
+        message = (
+            "the Docker daemon does not answer: `docker info` exited with 1\n"
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is it running?"
+        )
+        found[2] = _check(FAILED, "failed", found[2]["title"], message)
+        found[3] = _check(BROKEN, "error", found[3]["title"], "not run: there is no image")
+    return found
+
+
+def command_row(check: str, command: str, status: int | None, output: str) -> dict[str, Any]:
+    """Return a line of node-commands.jsonl."""
+    return {
+        "node": "reference",
+        "check": check,
+        "time": 1795218811.4,
+        "command": command,
+        "exit_status": status,
+        "output": output,
+        "duration": None if status is None else 0.42,
+        "transport": "ssh",
+    }
+
+
+def write_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write node-commands.jsonl."""
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "node-commands.jsonl").write_text(text)
+
+
+def _begin(runs: Path) -> RunRecord:
+    record = RunRecord(runs, "reference", "yoctovirt ci reference", "reference")
+    record.commands().note(["qemu-img", "create", "-f", "qcow2", "overlay.qcow2"])
+    return record
+
+
+def _phase(record: RunRecord, name: str, seconds: float, **details: Any) -> None:
+    with record.phase(name) as noted:
+        noted.update(details)
+    record.data["phases"][-1]["seconds"] = seconds
+
+
+def _build(record: RunRecord) -> None:
+    _phase(record, "build", 0.03, builder="debian", from_cache=True)
+    record.data["image"] = {
+        "name": "reference-image-qemux86-64",
+        "deploy_dir": "/srv/cache/debian/reference-bookworm-1a0ab84bc657",
+        "files": [
+            {"name": "bzImage", "bytes": 14186432},
+            {"name": "reference-image-qemux86-64.ext4", "bytes": 2684354560},
+        ],
+        "distro": "debian",
+        "distro_version": "12",
+        "machine": "qemux86-64",
+    }
+    record.data["pins"] = package_pins(
+        [
+            (f"package-{number}", "amd64", f"1.{number}-1+deb12u{number % 7}")
+            for number in range(150)
+        ]
+    )
+
+
+def _boot(record: RunRecord) -> None:
+    _phase(record, "boot", 59.5, login=44.5, ssh=59.3)
+    (record.path / "console-reference.log").write_text(
+        "[    0.000000] Linux version 6.1.0\r\n\x1b[0;32m  OK  \x1b[0m Started sshd\r\nlogin: "
+    )
+    argv = ["qemu-system-x86_64", "-name", "reference", "-machine", "q35", "-m", "2048", "-append"]
+    record.data["nodes"].append(
+        {
+            "name": "reference",
+            "role": "reference",
+            "promises": ["docker", "lxc", "libvirt"],
+            "accelerator": "tcg",
+            "accelerator_reason": "/dev/kvm is not there",
+            "memory_mib": 2048,
+            "cpus": 2,
+            "timings": {"login": 44.5, "ssh": 59.3},
+            "command": [*argv, "root=/dev/vda rw ip=dhcp console=ttyS0"],
+            "console_log": "console-reference.log",
+        }
+    )
+
+
+def _finish(record: RunRecord, error: BaseException | None = None) -> None:
+    record.finish(error)
+    record.data["seconds"] = sum(phase["seconds"] or 0 for phase in record.data["phases"]) + 0.3
+    record.save()
+
+
+def green_run(runs: Path) -> Path:
+    """Make the record of a run in which all passed, and return its folder."""
+    record = _begin(runs)
+    _build(record)
+    _boot(record)
+    _phase(record, "smoke", 145.6, suites=["base", "docker"])
+    record.data["checks"] = checks(red=False)
+    record.data["not_run"] = [{"suite": "lxc", "reason": "the role does not promise it"}]
+    rows = [command_row(PASSED, "uname -sr", 0, "Linux 6.1.0-56-cloud-amd64\n")]
+    write_rows(record.path, [*rows, command_row(PASSED, "dmesg", 0, "[ 0.0] x\n" * 400)])
+    _finish(record)
+    return record.path
+
+
+def red_run(runs: Path) -> Path:
+    """Make the record of a run with a check that failed and one that broke."""
+    record = _begin(runs)
+    _build(record)
+    _boot(record)
+    _phase(record, "smoke", 145.6, suites=["base", "docker"])
+    record.data["phases"][-1]["status"] = "failed"
+    record.data["checks"] = checks(red=True)
+    record.data["not_run"] = [{"suite": "lxc", "reason": "the role does not promise it"}]
+    rows = [
+        command_row(PASSED, "uname -sr", 0, "Linux 6.1.0-56-cloud-amd64\n"),
+        command_row(FAILED, "systemctl is-active docker", 3, "inactive\n"),
+        command_row(FAILED, "docker info", 1, "<b>Cannot connect</b> to the Docker daemon\n"),
+        command_row(BROKEN, "docker run --rm yv:1 true", None, "no end within 60 s\n"),
+    ]
+    write_rows(record.path, rows)
+    _finish(
+        record,
+        ChecksFailedError(
+            f"2 of 5 checks failed: {FAILED}, {BROKEN}",
+            "the report shows for each what was expected and what came",
+        ),
+    )
+    return record.path
+
+
+def boot_failed_run(runs: Path) -> Path:
+    """Make the record of a run whose node never showed a login."""
+    record = _begin(runs)
+    _build(record)
+    _boot(record)
+    record.data["phases"][-1].update(status="error", details={})
+    record.data["nodes"] = []
+    record.not_run("smoke", "boot failed")
+    record.data["not_run"] = [
+        {"suite": "base", "reason": "boot failed", "promised": True},
+        {"suite": "docker", "reason": "boot failed", "promised": True},
+        {"suite": "lxc", "reason": "the role does not promise it"},
+    ]
+    _finish(
+        record,
+        BootError(
+            "no login prompt within 240 s; the console ends with:\n[ 1.2] panic", "give more"
+        ),
+    )
+    return record.path
+
+
+def interrupted_run(runs: Path) -> Path:
+    """Make the record of a run that somebody ended while its checks ran."""
+    record = _begin(runs)
+    _build(record)
+    _boot(record)
+    _phase(record, "smoke", 12.0, suites=["base", "docker"])
+    record.data["phases"][-1]["status"] = "interrupted"
+    record.data["checks"] = checks(red=False)[:2]
+    _finish(record, KeyboardInterrupt())
+    return record.path
+
+
+def killed_run(runs: Path) -> Path:
+    """Make the record that a run leaves which was killed while its node booted."""
+    record = _begin(runs)
+    _build(record)
+    _phase(record, "boot", 0.0)
+    record.data["phases"][-1].update(status="running", seconds=None)
+    record.save()
+    return record.path
+
+
+def edit(folder: Path, **values: Any) -> None:
+    """Change values of run.json in *folder*."""
+    path = folder / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yoctovirt.base.files import human_bytes, write_atomically
 from yoctovirt.base.process import paste_form
 from yoctovirt.report.load import COMMANDS_FILE, load_node_commands, load_run, tail
 from yoctovirt.report.text import Budget, plain
+
+if TYPE_CHECKING:
+    import jinja2
 
 HTML_FILE = "report.html"
 #: Bytes for logs and outputs in all; the whole of each lies beside the page.
@@ -32,22 +36,11 @@ _OUTCOMES = ("failed", "error", "skipped", "passed")
 
 def render_html(folder: Path) -> str:
     """Return the page for the run record in *folder*."""
-    import jinja2
-
     run = load_run(folder)
     budget = Budget(PAGE_BYTES)
     checks = _checks(run["checks"], load_node_commands(folder), budget)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("yoctovirt.report", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_finalize,
-    )
-    environment.filters.update(seconds=_seconds, detail=_detail, bytes=human_bytes)
     word, meaning = _RESULTS.get(run["result"], (run["result"], ""))
-    return environment.get_template("report.html.j2").render(
+    return _template().render(
         run=run,
         word=word,
         meaning=meaning,
@@ -70,6 +63,22 @@ def write_html(folder: Path) -> Path:
     return path
 
 
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("yoctovirt.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+    )
+    environment.filters.update(seconds=_seconds, detail=_detail, bytes=human_bytes)
+    return environment.get_template("report.html.j2")
+
+
 def _finalize(value: Any) -> Any:
     # Whatever the record holds: no control codes in the page, and nothing that is no UTF-8.
     return plain(value) if type(value) is str else value
@@ -83,7 +92,11 @@ def _error(run: dict[str, Any]) -> dict[str, Any] | None:
     phase = _broken_phase(run)
     ended = "was interrupted" if run["result"] == "interrupted" else "failed"
     message = error["message"] or ("Ctrl-C, or a signal" if ended[0] == "w" else "(no message)")
-    return {**error, "title": f"The {phase or 'run'} {ended}", "message": message}
+    return {
+        **error,
+        "title": f"{'Phase ' + phase if phase else 'The run'} {ended}",
+        "message": message,
+    }
 
 
 def _broken_phase(run: dict[str, Any]) -> str:
@@ -96,7 +109,8 @@ def _checks(
     checks: list[dict[str, Any]], commands: dict[str, list[dict[str, Any]]], budget: Budget
 ) -> list[dict[str, Any]]:
     """Return the checks with what they ran, those that did not pass first."""
-    shown = []
+    shown: list[dict[str, Any]] = []
+    taken: set[str] = set()
     for check in sorted(checks, key=lambda check: _rank(check["outcome"])):
         passed = check["outcome"] == "passed"
         rows = []
@@ -109,13 +123,22 @@ def _checks(
         shown.append(
             {
                 **check,
-                "anchor": "check-" + "".join(c if c.isalnum() else "-" for c in check["id"]),
+                "anchor": _anchor(check["id"], taken),
                 "commands": rows,
                 "message": budget.take(check["message"], DETAIL_CHARACTERS, "checks.jsonl"),
                 "detail": budget.take(detail, DETAIL_CHARACTERS, "checks.jsonl"),
             }
         )
     return shown
+
+
+def _anchor(identity: str, taken: set[str]) -> str:
+    """Return a name for a place in the page that is not *taken* yet."""
+    name = base = "check-" + "".join(c if c.isalnum() else "-" for c in identity)
+    while name in taken:
+        name = f"{base}-{len(taken)}"
+    taken.add(name)
+    return name
 
 
 def _rank(outcome: str) -> int:

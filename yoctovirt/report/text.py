@@ -32,7 +32,7 @@ class Budget:
 
     def take(self, text: str, limit: int, where: str) -> str:
         """Return as much of *text* as may be shown; *where* is the file that has all of it."""
-        text = clip(plain(text), limit)
+        text = plain(clip(text, limit))
         size = len(escape(text).encode())
         if size > self.left:
             return f"[left out, this page is long enough: see {where}]"

@@ -1,0 +1,314 @@
+"""The page of a run, read back as a browser's parser would read it."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests import samples
+from yoctovirt.report.html import render_html, write_html
+from yoctovirt.report.text import Budget, clip, plain
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Page(HTMLParser):
+    """Collects what a reader sees, and complains of tags that do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.text = ""
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.outcomes: dict[str, str] = {}
+        self.opened: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+        assert len(self.ids) == len(set(self.ids)), "an id is there twice"
+        for link in self.links:
+            assert link.startswith(("#", "data:")), link
+            assert not link.startswith("#") or link[1:] in self.ids, f"{link} leads nowhere"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        if "id" in values:
+            self.ids.append(str(values["id"]))
+        self.links += [str(values[key]) for key in ("href", "src") if key in values]
+        if "data-check" in values:
+            self.outcomes[str(values["data-check"])] = str(values["data-outcome"])
+        if tag == "details" and "open" in values:
+            self.opened.append(str(values.get("class")))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+
+def page(folder: Path) -> Page:
+    path = write_html(folder)
+    assert path == folder / "report.html"
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_a_green_run(tmp_path: Path) -> None:
+    shown = page(samples.green_run(tmp_path))
+    assert shown.outcomes == {check["id"]: "passed" for check in samples.checks(red=False)}
+    assert "What is wrong" not in shown.text
+    for text in ("every check passed", "uname -sr", "Linux 6.1.0-56-cloud-amd64", "tcg (/dev/kvm"):
+        assert text in shown.text
+    assert "package-149" in shown.text
+    assert "lxc: the role does not promise it" in shown.text
+
+
+def test_a_red_run_shows_what_failed_before_what_passed(tmp_path: Path) -> None:
+    shown = page(samples.red_run(tmp_path))
+    assert shown.outcomes == {check["id"]: check["outcome"] for check in samples.checks(red=True)}
+    text = shown.text
+    wrong = text.index("What is wrong", text.index("Logs"))
+    assert wrong < text.index("the Docker daemon does not answer") < text.index("0.03 s")
+    assert wrong < text.index("systemctl is-active docker") < text.index("0.03 s")
+    assert text.index("0.03 s") < text.index("uname -sr")
+    assert "exit status 3" in text
+    assert "no exit status" in text
+    assert "test_x.py:12: in test_x" in text
+    assert {"check-docker--daemon", "check-docker--run", "check-base--kernel"} <= set(shown.ids)
+    # The list of failed checks need not be told again by the error.
+    assert "2 of 5 checks failed" not in text
+
+
+def test_a_run_whose_boot_failed_says_why_and_shows_the_console(tmp_path: Path) -> None:
+    shown = page(samples.boot_failed_run(tmp_path))
+    for text in (
+        "Phase boot failed",
+        "no login prompt within 240 s",
+        "What to do: give more",
+        "Promised, and not run",
+        "docker: boot failed",
+        "2 promised suites not run",
+        "No check ran.",
+        "No node became ready.",
+        "exit code 5",
+    ):
+        assert text in shown.text
+    assert shown.opened == ["log"]
+    assert "OK   Started sshd" in shown.text
+
+
+def test_an_interrupted_run_has_the_verdicts_until_then(tmp_path: Path) -> None:
+    shown = page(samples.interrupted_run(tmp_path))
+    assert len(shown.outcomes) == 2
+    for text in ("Phase smoke was interrupted", "Ctrl-C, or a signal", "exit code 130"):
+        assert text in shown.text
+
+
+def test_a_run_that_was_killed_can_be_shown(tmp_path: Path) -> None:
+    shown = page(samples.killed_run(tmp_path))
+    assert "not finished" in shown.text
+    assert "the run is going on, or was killed" in shown.text
+
+
+def test_an_empty_record_can_be_shown(tmp_path: Path) -> None:
+    folder = samples.green_run(tmp_path)
+    samples.edit(
+        folder, phases=[], checks=[], not_run=[], nodes=[], image=None, pins=None, role=None
+    )
+    (folder / "node-commands.jsonl").unlink()
+    assert "The run ended before its first phase." in page(folder).text
+
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> \"' & </pre></details>"
+
+
+def test_nothing_from_a_node_becomes_a_tag(tmp_path: Path) -> None:
+    folder = samples.red_run(tmp_path)
+    checks = samples.checks(red=True)
+    for check in checks:
+        check.update(title=EVIL, message=EVIL, detail="in " + EVIL)
+    samples.write_rows(
+        folder,
+        [samples.command_row(check["id"], EVIL, 1, EVIL) for check in checks],
+    )
+    (folder / "console-reference.log").write_text(EVIL)
+    data = json.loads((folder / "run.json").read_text())
+    data["image"]["name"] = data["nodes"][0]["accelerator_reason"] = EVIL
+    data["phases"][0]["details"] = {EVIL: EVIL, "list": [EVIL]}
+    data["not_run"] = [{"suite": EVIL, "reason": EVIL, "promised": True}]
+    data["pins"]["packages"] = {EVIL: EVIL}
+    samples.edit(folder, **{**data, "checks": checks, "command": EVIL, "role": EVIL})
+    shown = page(folder)
+    assert "script" not in shown.tags
+    assert "img" not in shown.tags
+    assert shown.text.count("<script>alert(1)</script>") > 30
+
+
+def test_an_identity_with_any_characters_is_an_anchor(tmp_path: Path) -> None:
+    folder = samples.red_run(tmp_path)
+    checks = samples.checks(red=True)
+    for number, check in enumerate(checks):
+        check["id"] = f'base::promised_software[a "b" {number}]'
+    samples.edit(folder, checks=checks)
+    assert len(page(folder).outcomes) == 5
+
+
+def test_two_checks_whose_names_differ_in_a_sign_have_an_anchor_each(tmp_path: Path) -> None:
+    folder = samples.red_run(tmp_path)
+    checks = samples.checks(red=True)
+    for check, name in zip(checks, ("a-b", "a_b", "a.b", "a[b", "a:b"), strict=True):
+        check["id"] = f"base::{name}"
+    samples.edit(folder, checks=checks)
+    assert len(page(folder).outcomes) == 5
+
+
+@pytest.mark.parametrize("text", ["\x00\x07\x1b[31mred\x1b[0m", "\ud800", "\uffff"])
+def test_what_is_no_text_does_not_reach_the_page(tmp_path: Path, text: str) -> None:
+    folder = samples.red_run(tmp_path)
+    checks = samples.checks(red=True)
+    for check in checks:
+        check.update(message=text, detail=text + "x", title=text)
+    samples.write_rows(folder, [samples.command_row(samples.FAILED, text, 0, text)])
+    error = {"class": "BootError", "message": text, "hint": text}
+    samples.edit(folder, checks=checks, command=text, error=error, result="error")
+    page(folder)
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]|\x1b", html)
+
+
+def test_a_console_log_of_50_mb_leaves_the_page_small(tmp_path: Path) -> None:
+    folder = samples.red_run(tmp_path)
+    line = b"[   12.345678] <audit> \"a\" & 'b' \x1b[0;32mok\x1b[0m\r\n"
+    with (folder / "console-reference.log").open("wb") as log:
+        for _ in range(50):
+            log.write(line * (1_000_000 // len(line)))
+        log.write(b"the last line\n")
+    size = write_html(folder).stat().st_size
+    assert size < 1_000_000
+    text = page(folder).text
+    assert "the last line" in text
+    assert "bytes before]" in text
+
+
+def test_thousands_of_long_outputs_leave_the_page_small_and_failures_readable(
+    tmp_path: Path,
+) -> None:
+    folder = samples.red_run(tmp_path)
+    checks = samples.checks(red=False) * 40
+    checks = [{**check, "id": f"base::c{number}"} for number, check in enumerate(checks)]
+    checks.append({**samples.checks(red=True)[2], "id": samples.FAILED})
+    rows = [samples.command_row(check["id"], "dmesg", 0, "<&>" * 3_000) for check in checks]
+    rows.append(samples.command_row(samples.FAILED, "docker info", 1, "the reason\n" + "x" * 9000))
+    samples.write_rows(folder, rows)
+    samples.edit(folder, checks=checks)
+    assert write_html(folder).stat().st_size < 1_000_000
+    text = page(folder).text
+    assert "the reason" in text
+    assert "[left out, this page is long enough: see node-commands.jsonl]" in text
+    assert len(page(folder).outcomes) == len(checks)
+
+
+def test_half_a_line_at_the_end_of_the_commands_is_left_out(tmp_path: Path) -> None:
+    folder = samples.red_run(tmp_path)
+    with (folder / "node-commands.jsonl").open("a") as out:
+        out.write('{"node": "reference", "check": "ba')
+    assert "docker info" in page(folder).text
+
+
+def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
+    html = render_html(samples.red_run(tmp_path))
+    assert "<script" not in html
+    assert not re.search(r"url\(|@import|https?://", html)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.03, "0.03 s"),
+        (59.5, "59.5 s"),
+        (205.7, "3 min 26 s"),
+        (7384, "2 h 03 min"),
+        (None, "\u2013"),
+    ],
+)
+def test_times_are_written_as_they_are_read_best(
+    tmp_path: Path, seconds: float | None, text: str
+) -> None:
+    folder = samples.green_run(tmp_path)
+    samples.edit(folder, seconds=seconds)
+    assert f"took {text}" in page(folder).text
+
+
+# Colours ------------------------------------------------------------------------
+
+
+def luminance(colour: str) -> float:
+    digits = colour.lstrip("#")
+    if len(digits) == 3:
+        digits = "".join(digit * 2 for digit in digits)
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return float(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_every_text_has_the_contrast_of_wcag_aa(tmp_path: Path, theme: int) -> None:
+    html = render_html(samples.red_run(tmp_path))
+    block = re.findall(r":root \{([^}]*)\}", html)[theme]
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", block))
+    assert len(colours) == 13
+    for ground in ("page", "soft", "ok-soft", "bad-soft", "warn-soft"):
+        for ink in ("text", "dim", "link"):
+            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+    for badge in ("ok", "bad", "warn", "off"):
+        assert contrast("#fff", colours[badge]) >= 4.5, badge
+
+
+# Text ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\tb\nü \u2013 🐳", "a\tb\nü \u2013 🐳"),
+        ("a\r\nb", "a\nb"),
+        ("\x1b[0;32m  OK  \x1b[0m", "  OK  "),
+        ("\x1b]0;title\x07a\x1b]8;;x\x1b\\b", "ab"),
+        ("\x1b[?2004h\x1b(B\x1b[Ka", "a"),
+        ("a\x00\x07\x7f\x9b\ud800z", "az"),
+        ("\x1b", ""),
+    ],
+)
+def test_plain(text: str, expected: str) -> None:
+    assert plain(text) == expected
+
+
+def test_clip_keeps_begin_and_end() -> None:
+    assert clip("abc", 3) == "abc"
+    clipped = clip("a" * 100 + "z" * 200, 30)
+    assert clipped == "a" * 10 + "\n[… 270 characters …]\n" + "z" * 20
+
+
+def test_a_budget_counts_what_escapes_cost() -> None:
+    budget = Budget(10)
+    assert budget.take("<", 100, "x.log") == "<"
+    assert budget.left == 6
+    assert "see x.log" in budget.take("<<", 100, "x.log")
+    assert budget.take("abcdef", 100, "x.log") == "abcdef"
+    assert budget.left == 0

@@ -1,0 +1,170 @@
+"""JUnit XML as a CI system reads it: parsed back, counted, judged."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from tests import samples
+from yoctovirt.errors import UsageError
+from yoctovirt.report.junit import write_junit
+
+
+def parse(folder: Path) -> ET.Element:
+    path = write_junit(folder)
+    assert path == folder / "junit.xml"
+    root = ET.parse(path).getroot()
+    validate(root)
+    return root
+
+
+def validate(root: ET.Element) -> None:
+    """What the schema of the JUnit format demands, and CI systems rely on."""
+    assert root.tag == "testsuites"
+    (suite,) = root
+    assert suite.tag == "testsuite"
+    assert suite.get("name")
+    assert next(child.tag for child in suite) == "properties"
+    assert {child.tag for child in suite} <= {"properties", "testcase"}
+    for value in suite.iter("property"):
+        assert set(value.attrib) == {"name", "value"}
+    cases = suite.findall("testcase")
+    for case in cases:
+        assert set(case.attrib) == {"classname", "name", "time"}
+        assert case.get("name")
+        assert float(case.attrib["time"]) >= 0
+        assert len(case) <= 1
+        assert {child.tag for child in case} <= {"failure", "error", "skipped"}
+        for child in case:
+            assert child.get("message")
+            assert child.tag == "skipped" or child.get("type")
+    for element in (root, suite):
+        assert element.get("tests") == str(len(cases))
+        for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+            assert element.get(key) == str(sum(case.find(tag) is not None for case in cases))
+
+
+def verdict(root: ET.Element, classname: str, name: str) -> str:
+    (case,) = [
+        case
+        for case in root.iter("testcase")
+        if (case.get("classname"), case.get("name")) == (classname, name)
+    ]
+    return case[0].tag if len(case) else "passed"
+
+
+def counts(root: ET.Element) -> tuple[int, int, int, int]:
+    tests, failures, errors, skipped = (
+        int(root.attrib[key]) for key in ("tests", "failures", "errors", "skipped")
+    )
+    return tests, failures, errors, skipped
+
+
+def test_a_green_run(tmp_path: Path) -> None:
+    root = parse(samples.green_run(tmp_path))
+    # Three phases, five checks, one suite that was not asked for.
+    assert counts(root) == (9, 0, 0, 1)
+    assert verdict(root, "phase", "boot") == "passed"
+    assert verdict(root, "base", "kernel") == "passed"
+    assert verdict(root, "lxc", "(suite)") == "skipped"
+    properties = {p.attrib["name"]: p.attrib["value"] for p in root.iter("property")}
+    assert properties["yoctovirt.exit_code"] == "0"
+    assert properties["image"] == "reference-image-qemux86-64"
+    assert properties["node.reference.accelerator"] == "tcg"
+    assert len(properties["pins.sha256"]) == 64
+
+
+def test_a_failure_is_told_from_an_error(tmp_path: Path) -> None:
+    root = parse(samples.red_run(tmp_path))
+    assert counts(root) == (9, 1, 1, 1)
+    assert verdict(root, "docker", "daemon") == "failure"
+    assert verdict(root, "docker", "run") == "error"
+    # The phase itself did its work: its checks say what failed.
+    assert verdict(root, "phase", "smoke") == "passed"
+    failure = root.find(".//failure")
+    assert failure is not None
+    assert "Is it running?" in failure.attrib["message"]
+    assert "test_x.py:12" in (failure.text or "")
+
+
+def test_promised_and_not_run_is_an_error(tmp_path: Path) -> None:
+    root = parse(samples.boot_failed_run(tmp_path))
+    assert verdict(root, "phase", "build") == "passed"
+    assert verdict(root, "phase", "boot") == "error"
+    assert verdict(root, "phase", "smoke") == "error"
+    assert verdict(root, "base", "(suite)") == "error"
+    assert verdict(root, "docker", "(suite)") == "error"
+    assert verdict(root, "lxc", "(suite)") == "skipped"
+    messages = [error.attrib["message"] for error in root.iter("error")]
+    assert any("no login prompt within 240 s" in message for message in messages)
+    assert "not run: boot failed" in messages
+
+
+@pytest.mark.parametrize("make", [samples.interrupted_run, samples.killed_run])
+def test_a_phase_that_was_cut_short_is_an_error(tmp_path: Path, make: samples.Maker) -> None:
+    root = parse(make(tmp_path))
+    assert counts(root)[2] == 1
+
+
+def test_a_skipped_check_is_skipped(tmp_path: Path) -> None:
+    folder = samples.green_run(tmp_path)
+    checks = samples.checks(red=False)
+    checks[1].update(outcome="skipped", message="no clock")
+    samples.edit(folder, checks=checks)
+    assert verdict(parse(folder), "base", "clock") == "skipped"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x00\x01\x08\x0b\x0c\x1f",
+        "\x1b[31mred\x1b[0m",
+        "\ufffe\uffff",
+        "\ud800 a lone surrogate",
+        "]]> <b>&amp;</b> \"'",
+        "\x7f\x85 ü \u2013 🐳",
+    ],
+)
+def test_any_text_survives_as_valid_xml(tmp_path: Path, text: str) -> None:
+    folder = samples.red_run(tmp_path)
+    checks = samples.checks(red=True)
+    for check in checks:
+        check.update(message=f"a{text}z", detail=f"a{text}z", id=check["id"] + text)
+    error = {"class": "BootError", "message": text, "hint": text}
+    samples.edit(
+        folder,
+        checks=checks,
+        error=error,
+        not_run=[{"suite": "docker", "reason": text, "promised": True}],
+    )
+    root = parse(folder)
+    failure = root.find(".//failure")
+    assert failure is not None
+    assert failure.attrib["message"][0] + failure.attrib["message"][-1] == "az"
+    if "<b>" in text:
+        assert failure.attrib["message"] == failure.text == f"a{text}z"
+
+
+def test_an_empty_run_is_an_empty_suite(tmp_path: Path) -> None:
+    folder = samples.green_run(tmp_path)
+    samples.edit(
+        folder, phases=[], checks=[], not_run=[], nodes=[], image=None, pins=None, role=None
+    )
+    assert counts(parse(folder)) == (0, 0, 0, 0)
+
+
+def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no run record: No such file"):
+        write_junit(tmp_path)
+    for text, words in (
+        ('{"schema": 1', "is damaged"),
+        (json.dumps({"schema": 99}), "another version"),
+        ("[]", "another version"),
+    ):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(UsageError, match=words):
+            write_junit(tmp_path)
+    assert not (tmp_path / "junit.xml").exists()
