@@ -1,0 +1,297 @@
+"""The report in a real browser: what a person sees, with and without JavaScript."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+
+from tests import samples
+from yoctovirt.report.html import write_html
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SAMPLES = {
+    "green": samples.green_run,
+    "red": samples.red_run,
+    "boot-failed": samples.boot_failed_run,
+    "interrupted": samples.interrupted_run,
+}
+WIDTHS = (390, 1200)
+
+Browser = Any
+
+
+def require_browser() -> None:
+    missing = [str(path) for path in (CHROMIUM, DRIVER) if not path.exists()]
+    if not missing:
+        return
+    reason = f"{', '.join(missing)} missing: apt-get install chromium chromium-driver"
+    if os.environ.get("YOCTOVIRT_REQUIRE_BROWSER") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bool], Browser]]:
+    """Start a browser, with or without JavaScript, on a profile of its own."""
+    require_browser()
+    started: list[Browser] = []
+
+    def begin(javascript: bool) -> Browser:
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(CHROMIUM)
+        for flag in FLAGS:
+            options.add_argument(flag)
+        options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        if not javascript:
+            prefs = {"profile.managed_default_content_settings.javascript": 2}
+            options.add_experimental_option("prefs", prefs)
+        started.append(
+            webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+        )
+        return started[-1]
+
+    yield begin
+    for browser in started:
+        browser.quit()
+
+
+@pytest.fixture(scope="module")
+def browser(start: Callable[[bool], Browser]) -> Browser:
+    return start(True)
+
+
+@pytest.fixture(scope="module")
+def plain_browser(start: Callable[[bool], Browser]) -> Browser:
+    return start(False)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    base = tmp_path_factory.mktemp("runs")
+    return {name: write_html(make(base / name)) for name, make in SAMPLES.items()}
+
+
+def resize(browser: Browser, width: int) -> None:
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def requested(browser: Browser) -> list[str]:
+    """Return the addresses that pages have asked for since the last call.
+
+    Not those of the browser's own pages (chrome:), such as its empty first tab.
+    """
+
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+        and not message["params"]["request"]["url"].startswith("chrome:")
+    ]
+
+
+def outcomes(browser: Browser) -> dict[str, str]:
+    """Return the word that stands at each check, as it is seen."""
+    return {
+        row.get_attribute("data-check"): row.find_element("css selector", ".verdict").text
+        for row in browser.find_elements("css selector", "[data-check]")
+    }
+
+
+def verdicts(page: Path) -> dict[str, str]:
+    checks = json.loads((page.parent / "run.json").read_text())["checks"]
+    return {check["id"]: check["outcome"] for check in checks}
+
+
+@pytest.mark.parametrize("name", list(SAMPLES))
+def test_the_page_opens_from_a_file_without_a_word_on_the_console(
+    browser: Browser, pages: dict[str, Path], name: str
+) -> None:
+    browser.get_log("browser")
+    requested(browser)
+    browser.get(pages[name].as_uri())
+    assert "yoctovirt" in browser.title
+    assert browser.find_element("id", "result").is_displayed()
+    assert outcomes(browser) == verdicts(pages[name])
+    assert browser.get_log("browser") == []
+    assert [url for url in requested(browser) if url != "data:,"] == [pages[name].as_uri()]
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("green", "passed"),
+        ("red", "failed"),
+        ("boot-failed", "error"),
+        ("interrupted", "interrupted"),
+    ],
+)
+def test_the_result_is_the_first_thing_to_be_seen(
+    browser: Browser, pages: dict[str, Path], name: str, word: str
+) -> None:
+    browser.get(pages[name].as_uri())
+    result = browser.find_element("id", "result")
+    assert result.text == word
+    assert result.location["y"] < 100
+    assert browser.title.startswith(f"{word}: reference")
+
+
+def test_what_failed_is_shown_without_a_click(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.get(pages["red"].as_uri())
+    card = browser.find_element("id", "check-docker--daemon")
+    for text in (
+        "failed",
+        "docker::daemon",
+        "the Docker daemon does not answer",
+        "$ docker info",
+        "exit status 1",
+        "<b>Cannot connect</b> to the Docker daemon",
+    ):
+        assert text in card.text
+    assert card.location["y"] < browser.find_element("id", "phases").location["y"]
+
+
+@pytest.mark.parametrize("kind", ["browser", "plain_browser"])
+def test_details_can_be_opened(
+    request: pytest.FixtureRequest, pages: dict[str, Path], kind: str
+) -> None:
+    browser = request.getfixturevalue(kind)
+    browser.get(pages["green"].as_uri())
+    resize(browser, 1200)
+    row = browser.find_element("id", "check-base--kernel")
+    assert "uname -sr" not in row.text
+    row.find_element("tag name", "summary").click()
+    assert "$ uname -sr" in row.text
+    assert "Linux 6.1.0-56-cloud-amd64" in row.text
+    log = browser.find_elements("css selector", "details.log")[-1]
+    assert "Started sshd" not in log.text
+    log.find_element("tag name", "summary").click()
+    assert "Started sshd" in log.text
+
+
+def test_links_lead_to_what_they_name(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.get(pages["red"].as_uri())
+    resize(browser, 1200)
+    row = browser.find_element("css selector", '[data-check="docker::run"]')
+    row.find_element("tag name", "a").click()
+    assert browser.current_url.endswith("#check-docker--run")
+    anchors = browser.find_elements("css selector", 'a[href^="#"]')
+    assert len(anchors) > 5
+    for anchor in anchors:
+        name = anchor.get_attribute("href").partition("#")[2]
+        assert browser.find_element("id", name).is_displayed()
+
+
+@pytest.mark.parametrize("name", list(SAMPLES))
+def test_it_works_without_javascript(
+    plain_browser: Browser, pages: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    # First that it is switched off: a script of this page would change its title.
+    probe = tmp_path / "probe.html"
+    probe.write_text("<title>off</title><script>document.title = 'on'</script>")
+    plain_browser.get(probe.as_uri())
+    assert plain_browser.title == "off"
+    plain_browser.get(pages[name].as_uri())
+    assert outcomes(plain_browser) == verdicts(pages[name])
+    assert plain_browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", list(SAMPLES))
+def test_nothing_is_wider_than_the_window(
+    browser: Browser, pages: dict[str, Path], name: str, width: int
+) -> None:
+    resize(browser, width)
+    browser.get(pages[name].as_uri())
+    browser.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
+    seen, wide = browser.execute_script(
+        "const root = document.documentElement;"
+        "return [root.clientWidth, [...document.querySelectorAll('body *')]"
+        ".filter(e => e.getBoundingClientRect().right > root.clientWidth + 0.5)"
+        ".map(e => e.outerHTML.slice(0, 120))]"
+    )
+    assert width - 20 <= seen <= width
+    assert wide == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= seen
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_long_words_do_not_widen_the_page(browser: Browser, tmp_path: Path, width: int) -> None:
+    folder = samples.red_run(tmp_path)
+    long = "x" * 400
+    checks = samples.checks(red=True)
+    for check in checks:
+        check.update(id=f"base::{check['id']}{long}", title=long, message=long, detail=f"in {long}")
+    samples.write_rows(folder, [samples.command_row(checks[2]["id"], long, 0, long)])
+    error = {"class": "BootError", "message": long, "hint": long}
+    left = [{"suite": long, "reason": long, "promised": True}]
+    samples.edit(folder, checks=checks, command=long, role=long, error=error, not_run=left)
+    resize(browser, width)
+    browser.get(write_html(folder).as_uri())
+    sizes = browser.execute_script(
+        "const root = document.documentElement; return [root.scrollWidth, root.clientWidth]"
+    )
+    assert sizes[0] <= sizes[1]
+
+
+def test_what_a_node_printed_is_text_to_the_browser(browser: Browser, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        evil = (
+            f"</pre><img src={address}/img><script>document.title = 'taken'</script>"
+            f"<link rel=stylesheet href={address}/css>\" onclick='alert(1)'"
+        )
+        folder = samples.red_run(tmp_path)
+        checks = samples.checks(red=True)
+        for check in checks:
+            check.update(title=evil, message=evil, detail=evil)
+        samples.write_rows(folder, [samples.command_row(samples.FAILED, evil, 1, evil)])
+        (folder / "console-reference.log").write_text(evil)
+        samples.edit(folder, checks=checks, command=evil)
+        browser.get_log("browser")
+        browser.get(write_html(folder).as_uri())
+        assert browser.title.startswith("failed: reference")
+        assert evil in browser.find_element("id", "check-docker--daemon").text
+        assert browser.get_log("browser") == []
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert asked == []
