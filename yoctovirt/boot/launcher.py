@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -70,7 +71,7 @@ class Launch:
         status = self.guard.poll()
         if status is None:
             return None
-        said = self.qemu_log.read_text(errors="replace").strip()
+        said = runqemu_complaint(self.qemu_log.read_text(errors="replace"))
         return f"exit status {status}: {said or '(no message)'}"
 
     def mark(self, name: str) -> None:
@@ -149,6 +150,9 @@ def _start(
             node.save()
             node.qmp.execute("cont")
         except NodeUnreachableError as error:
+            # A QEMU that dies in its first moments takes us to this place first.
+            with suppress(subprocess.TimeoutExpired):
+                guard.wait(3.0)
             gone = launch.why_gone()
             raise explain_qemu(gone, qemu_log) if gone else error from error
     except BaseException:
@@ -163,7 +167,9 @@ def _command(request: BootRequest, accelerator: Accelerator, folder: Path) -> li
     console_log = request.run_dir / f"console-{name}.log"
     if request.runqemu is not None:
         conf = write_conf(deploy, folder, name, options)
-        return runqemu_command(request.runqemu, conf, name, options, accelerator, console_log)
+        return runqemu_command(
+            request.runqemu, deploy.qemuboot, conf, name, options, accelerator, console_log
+        )
     argv = qemu_command(deploy, name, options, accelerator, console_log)
     if shutil.which(argv[0]) is None:
         raise missing_tool(argv[0])

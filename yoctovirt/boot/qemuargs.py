@@ -85,14 +85,23 @@ def kernel_command_line(boot: QemuBoot, bootparams: tuple[str, ...]) -> str:
     if not re.search(r"\b(ro|rw)\b", root):
         words.append("rw")
     words.append(boot.get("qb_cmdline_ip_slirp", "ip=dhcp"))
-    for entry in boot.get("serial_consoles", "115200;ttyS0").split():
-        words.append(f"console={entry.partition(';')[2] or entry}")
+    words += [f"console={port}" for port in serial_ports(boot)]
     words += [boot.get("qb_kernel_cmdline_append"), *bootparams]
     # The last console= becomes /dev/console; ours is the first serial port.
-    consoles = [word for word in words if word.startswith("console=")]
-    if len(consoles) > 1:
-        words.append(consoles[0])
+    if sum(word.startswith("console=") for word in words) > 1:
+        words.append(first_console(boot))
     return " ".join(word for word in words if word)
+
+
+def serial_ports(boot: QemuBoot) -> list[str]:
+    """Return the serial ports of the machine (SERIAL_CONSOLES: ``115200;ttyS0 …``)."""
+    entries = boot.get("serial_consoles", "115200;ttyS0").split()
+    return [entry.partition(";")[2] or entry for entry in entries]
+
+
+def first_console(boot: QemuBoot) -> str:
+    """Return the kernel argument that makes the first serial port the console."""
+    return f"console={serial_ports(boot)[0]}"
 
 
 def qemu_command(
@@ -104,7 +113,6 @@ def qemu_command(
     network = [word.replace("@MAC@", mac_address(name)) for word in
                boot.words("qb_network_device")]  # fmt: skip
     smp = ["-smp", str(options.cpus)] if options.cpus else boot.words("qb_smp")
-    serials = max(1, len(boot.get("serial_consoles", "115200;ttyS0").split()))
     argv = [
         boot.get("qb_system_name"),
         "-name",
@@ -126,7 +134,7 @@ def qemu_command(
         f"socket,id=console,path={SERIAL_SOCKET},server=on,wait=off,logfile={console_log}",
         "-serial",
         "chardev:console",
-        *["-serial", "null"] * (serials - 1),
+        *["-serial", "null"] * (len(serial_ports(boot)) - 1),
         "-qmp",
         f"unix:{QMP_SOCKET},server=on,wait=off",
         *boot.words("qb_opt_append"),

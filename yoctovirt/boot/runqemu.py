@@ -21,17 +21,28 @@ from yoctovirt.boot.qemuargs import (
     QMP_SOCKET,
     SERIAL_SOCKET,
     BootOptions,
+    first_console,
     mac_address,
     memory_mib,
 )
 from yoctovirt.build.deploydir import DeployDir
+from yoctovirt.build.qemuboot import QemuBoot
 from yoctovirt.errors import BootError
 
 
 def write_conf(deploy: DeployDir, folder: Path, name: str, options: BootOptions) -> Path:
-    """Write the copied qemuboot.conf into the *folder* of the node and return its path."""
+    """Write the copied qemuboot.conf into the *folder* of the node and return its path.
+
+    runqemu looks for root file system and kernel beside it: links lead to them.
+    """
     boot = deploy.qemuboot
-    values = dict(boot.values)
+    for target in (deploy.rootfs, deploy.kernel):
+        (folder / target.name).symlink_to(target)
+    # runqemu takes the folder of the file for the deploy directory.
+    values = {
+        key: value.replace("@DEPLOY_DIR_IMAGE@", str(boot.deploy_dir))
+        for key, value in boot.values.items()
+    }
     qemu = shutil.which(boot.get("qb_system_name"))
     native = boot.deploy_dir / boot.get("staging_bindir_native", "/usr/bin")
     if not (native / boot.get("qb_system_name")).exists() and qemu:
@@ -69,6 +80,7 @@ def write_conf(deploy: DeployDir, folder: Path, name: str, options: BootOptions)
 
 def runqemu_command(
     runqemu: Path,
+    boot: QemuBoot,
     conf: Path,
     name: str,
     options: BootOptions,
@@ -92,8 +104,8 @@ def runqemu_command(
     if accelerator.name == "kvm":
         words.append("kvm")
     words.append(f"qemuparams={' '.join([shlex.join(qemu), *options.qemuparams])}")
-    if options.bootparams:
-        words.append(f"bootparams={' '.join(options.bootparams)}")
+    # runqemu names all serial ports, and the last one becomes /dev/console: ours is the first.
+    words.append(f"bootparams={' '.join([first_console(boot), *options.bootparams])}")
     return words
 
 

@@ -22,6 +22,12 @@ def _excerpt(text: str, limit: int = 1500) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]}\n[…]\n{text[-limit // 2 :]}"
 
 
+def _short(command: str) -> str:
+    """Return the first line of a script; the record has the whole."""
+    first, _, rest = command.strip().partition("\n")
+    return f"{first} …" if rest else first
+
+
 class CommandRecorder:
     """Appends commands to ``node-commands.jsonl``; several processes may do so at once."""
 
@@ -116,7 +122,7 @@ class SmokeNode:
             expected = f", expected {status}" if status else ""
             came = _excerpt(result.output) or "(no output)"
             raise AssertionError(
-                f"{why + ': ' if why else ''}`{command}` exited with "
+                f"{why + ': ' if why else ''}`{_short(command)}` exited with "
                 f"{result.exit_status}{missing}{expected}\n{came}"
             )
         return result.output

@@ -19,7 +19,11 @@ _MAKE_TREE = """
 set -e
 tree=$(mktemp -d)
 mkdir -p "$tree/bin" "$tree/tmp" "$tree/etc"
-busybox=$(command -v busybox)
+# Not `command -v`: the shell of BusyBox answers with the name alone.
+for busybox in /bin/busybox /usr/bin/busybox /usr/local/bin/busybox; do
+    [ -x "$busybox" ] && break
+done
+[ -x "$busybox" ] || { echo "no busybox in /bin, /usr/bin, /usr/local/bin"; exit 1; }
 cp "$busybox" "$tree/bin/busybox"
 for file in $(LD_TRACE_LOADED_OBJECTS=1 "$busybox" true 2>/dev/null | grep -o '/[^ ]*'); do
     mkdir -p "$tree/$(dirname "$file")"
