@@ -65,11 +65,13 @@ def build_phase(
 
 def figures_line(figures: dict[str, int]) -> str:
     """Return what a build took from sstate, in one line."""
-    wanted, local = figures.get("sstate_wanted", 0), figures.get("sstate_local", 0)
-    mirrors, current = figures.get("sstate_mirrors", 0), figures.get("sstate_current", 0)
-    reused = f"{local + mirrors} of {wanted}" if wanted else "none wanted"
+    wanted = figures.get("sstate_wanted", 0)
+    taken = figures.get("sstate_local", 0) + figures.get("sstate_mirrors", 0)
     tasks, old = figures.get("tasks", 0), figures.get("tasks_not_rerun", 0)
-    return f"sstate: {reused} objects taken, {current} current; tasks: {tasks - old} of {tasks} run"
+    return (
+        f"sstate: {taken} of {wanted} wanted objects taken, "
+        f"{figures.get('sstate_current', 0)} current; tasks: {tasks - old} of {tasks} run"
+    )
 
 
 @contextmanager
