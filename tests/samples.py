@@ -14,6 +14,7 @@ from typing import Any
 
 from yoctovirt.base.record import RunRecord
 from yoctovirt.errors import BootError, ChecksFailedError
+from yoctovirt.pins.layers import layer_pins
 from yoctovirt.pins.packages import package_pins
 
 # Deploy directories -------------------------------------------------------------
@@ -163,6 +164,19 @@ def _build(record: RunRecord) -> None:
             (f"package-{number}", "amd64", f"1.{number}-1+deb12u{number % 7}")
             for number in range(150)
         ]
+    )
+    record.data["image"]["release"] = "scarthgap"
+    record.data["pins"]["layers"] = layer_pins(
+        {
+            "repos": {
+                "poky": {
+                    "url": "https://git.example.invalid/poky",
+                    "commit": "c0ffee" * 6 + "c0ff",
+                },
+                "meta-virtualization": {"url": "https://git.example.invalid/meta-virtualization"},
+                "meta-own": None,
+            }
+        }
     )
 
 

@@ -41,7 +41,7 @@ def junit_tree(run: dict[str, Any]) -> ET.Element:
     )
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(run):
-        ET.SubElement(properties, "property", name=name, value=_clean(str(value)))
+        ET.SubElement(properties, "property", name=_clean(name), value=_clean(str(value)))
     error = run["error"] or {}
     for phase in run["phases"]:
         case = _case(suite, "phase", phase["name"], phase["seconds"])
@@ -82,6 +82,8 @@ def _properties(run: dict[str, Any]) -> list[tuple[str, Any]]:
         found.append(("image", run["image"]["name"]))
     if run["pins"]:
         found.append(("pins.sha256", run["pins"].get("sha256", "")))
+        layers = run["pins"].get("layers", {})
+        found += [(f"pins.{name}.commit", pin["commit"]) for name, pin in layers.items()]
     found += [(f"node.{node['name']}.accelerator", node["accelerator"]) for node in run["nodes"]]
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -59,15 +60,14 @@ from yoctovirt.base.files import Lock
 from yoctovirt.base.process import Guarded
 base = Path(sys.argv[1])
 lock = Lock(base / "node.lock"); assert lock.acquire()
-guarded = Guarded([sys.executable, "-c", sys.argv[2], str(base / "pids")], lock=lock, grace=1.0,
+guarded = Guarded([sys.executable, "-c", sys.argv[2], str(base / "pids")], lock=lock, grace=0.1,
                   output=(base / "log").open("wb"), remove=[base / "removed"],
                   discard=[base / "discarded", base / "link"])
 lock.release()
 print(guarded.pid, flush=True)
+sys.stdin.read()
 if sys.argv[3] == "detach":
     guarded.detach()
-    sys.exit()
-sys.stdin.read()
 if sys.argv[3] == "raise":
     raise RuntimeError("unexpected")
 """
@@ -162,6 +162,9 @@ def test_a_detached_command_lives_on_until_its_guard_is_told(
     errors = owner.end()
     assert owner.process.returncode == 0, errors
     assert errors == ""
+    guard = os.pidfd_open(owner.guard)
+    assert select.select([guard], [], [], 1.0)[0] == []
+    os.close(guard)
     assert all(alive(pid) for pid in (owner.guard, *owner.family))
     assert is_locked(tmp_path / "node.lock")
     assert (tmp_path / "removed").exists()

@@ -71,6 +71,10 @@ def test_a_green_run(tmp_path: Path) -> None:
     for text in ("every check passed", "uname -sr", "Linux 6.1.0-56-cloud-amd64", "tcg (/dev/kvm"):
         assert text in shown.text
     assert "package-149" in shown.text
+    assert "c0ffee" * 6 in shown.text
+    assert "https://git.example.invalid/meta-virtualization" in shown.text
+    assert "no commit" in shown.text
+    assert "scarthgap" in shown.text
     assert "lxc: the role does not promise it" in shown.text
 
 
@@ -229,7 +233,7 @@ def test_half_a_line_at_the_end_of_the_commands_is_left_out(tmp_path: Path) -> N
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     html = render_html(samples.red_run(tmp_path))
     assert "<script" not in html
-    assert not re.search(r"url\(|@import|https?://", html)
+    assert not re.search(r"url\(|@import|(src|href)=.?http", html)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def test_a_green_run(tmp_path: Path) -> None:
     assert properties["image"] == "reference-image-qemux86-64"
     assert properties["node.reference.accelerator"] == "tcg"
     assert len(properties["pins.sha256"]) == 64
+    assert properties["pins.poky.commit"] == "c0ffee" * 6 + "c0ff"
 
 
 def test_a_failure_is_told_from_an_error(tmp_path: Path) -> None:
