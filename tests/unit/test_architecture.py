@@ -60,3 +60,37 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "loaded:"
     assert "yoctovirt" in done.stdout
+
+
+# "build" is a name that pytest leaves out by default: the tests of a room would
+# never run, and nobody would be told.
+
+
+def test_every_test_module_is_collected() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    collected = {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
+    there = {
+        str(path.relative_to(REPOSITORY))
+        for folder in ("unit", "integration")
+        for path in (REPOSITORY / "tests" / folder).rglob("test_*.py")
+    }
+    assert there - collected == set()
+
+
+def test_every_module_is_linted() -> None:
+    tool = Path(sys.executable).with_name("ruff")
+    done = subprocess.run(
+        [str(tool), "check", "--show-files", "yoctovirt", "tests"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    linted = {Path(line) for line in done.stdout.splitlines()}
+    assert {*MODULES, *(REPOSITORY / "tests").rglob("*.py")} - linted == set()
