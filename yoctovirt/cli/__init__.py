@@ -12,7 +12,8 @@ import click
 from yoctovirt import __version__
 from yoctovirt.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, YoctovirtError
 
-#: Verb -> its line in ``--help``. The module of a verb is ``yoctovirt.cli.<verb>``.
+#: Verb -> its line in ``--help``. The module of a verb is ``yoctovirt.cli.<verb>``, with
+#: ``_`` for ``-``.
 VERBS = {
     "build": "Build the image of a role.",
     "boot": "Start the node of a built role and wait until it can be used.",
@@ -22,7 +23,9 @@ VERBS = {
     "ssh": "Log in on a node over SSH, or run a command on it.",
     "console": "Attach the terminal to the serial console of a node.",
     "stop": "Stop a running node.",
+    "config": "Print the complete kas configuration of a role.",
     "roles": "List the roles, what they promise and what they need.",
+    "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
     "clean": "Say what the workspace occupies, and free it.",
 }
 
@@ -38,7 +41,7 @@ class LazyGroup(click.Group):
         """Import and return the verb."""
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"yoctovirt.cli.{cmd_name}")
+        module = importlib.import_module(f"yoctovirt.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -25,7 +25,7 @@ def command(ctx: click.Context, /, role: str, force: bool, **values: Any) -> Non
     from yoctovirt.cli.flow import build_phase
 
     workspace = workspace_of(ctx, create=True)
-    found = load_checked_role(role, workspace)
+    found = load_checked_role(role, workspace.path)
     options = make_build_options(values)
     screen = Screen()
     with recorded(workspace, f"build-{role}", role) as record:

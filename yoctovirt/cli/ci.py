@@ -43,7 +43,7 @@ def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values
     if len(set(roles)) != len(roles):
         raise UsageError("a role is named twice")
     # All names are checked before the first hour is spent.
-    found = [load_checked_role(name, workspace) for name in roles]
+    found = [load_checked_role(name, workspace.path) for name in roles]
     how = Options(make_boot_options(values), make_build_options(values), force)
     screen = Screen()
     codes = []

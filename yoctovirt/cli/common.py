@@ -92,12 +92,12 @@ def make_boot_options(values: dict[str, Any]) -> BootOptions:
     return BootOptions(**{key: values[key] for key in BOOT_KEYS})
 
 
-def load_checked_role(name: str, workspace: Workspace) -> Role:
-    """Return the role *name*, its promises known to the smoke room."""
+def load_checked_role(name: str, workspace: Path | None) -> Role:
+    """Return the role *name*, ours or of the *workspace*, its promises known to the smoke room."""
     from yoctovirt.config.roles import load_role
     from yoctovirt.smoke.catalog import check_promises
 
-    role = load_role(name, workspace.path)
+    role = load_role(name, workspace)
     check_promises(role.promises, str(role.source))
     return role
 
@@ -114,13 +114,13 @@ def choose_image(
     from yoctovirt.config.roles import role_files
 
     if deploy_dir is None:
-        role = load_checked_role(role_name or last_built(workspace), workspace)
+        role = load_checked_role(role_name or last_built(workspace), workspace.path)
         return what_was_built(role, workspace), role
     built = Built(open_deploy_dir(deploy_dir, image))
     named = role_name or built.deploy.testdata.get("YOCTOVIRT_ROLE")
     if named is None or (role_name is None and named not in role_files(workspace.path)):
         return built, None
-    return built, load_checked_role(named, workspace)
+    return built, load_checked_role(named, workspace.path)
 
 
 def build_options(function: Function) -> Function:
