@@ -1,7 +1,10 @@
 # Everything here sets itself up on a bare Debian 12+ or Ubuntu: system packages (by apt,
 # where root or sudo is there), a virtual environment in .venv, then the work itself.
 SHELL := /bin/bash
-PYTHON ?= python3
+# The system's Python where there is one: a build user must be able to run it, and may not
+# come to one that lies in somebody's home.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+export PYTHON
 VENV ?= .venv
 BIN := $(VENV)/bin
 ROLE ?= reference
