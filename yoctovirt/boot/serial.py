@@ -154,5 +154,5 @@ class SerialShell:
         data = base64.b64encode(command.encode()).decode()
         console.sendline("__yv=")
         for start in range(0, len(data), _LINE_LIMIT):
-            console.sendline(f"__yv=$__yv{data[start : start + _LINE_LIMIT]}")
+            console.sendline(f"__yv=${{__yv}}{data[start : start + _LINE_LIMIT]}")
         return '"$(echo "$__yv" | base64 -d)"'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,13 @@ class BootedNodes:
         except BaseException:
             self._stack.close()
             raise
-        # xdist hands the options of the main process to its workers as they are now.
         config.option.yv_node = [*config.getoption("yv_node"), *names]
+        self._config = config
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker of xdist, which has the command line only, how the nodes are called."""
+        node.workerinput["yv_node"] = self._config.getoption("yv_node")
 
     def pytest_unconfigure(self) -> None:
         """Stop the nodes."""

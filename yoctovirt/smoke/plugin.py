@@ -42,7 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Bring the fixtures in where there is a node, booting it where that was asked for."""
-    if config.getoption("yv_boot") and not hasattr(config, "workerinput"):
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        config.option.yv_node = worker.get("yv_node", config.getoption("yv_node"))
+    elif config.getoption("yv_boot"):
         from yoctovirt.smoke.booted import BootedNodes
 
         config.pluginmanager.register(BootedNodes(config), "yoctovirt-booted")
