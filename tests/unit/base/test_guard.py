@@ -342,6 +342,14 @@ def test_stop_does_not_wait_for_the_grace_where_it_is_not_needed(pids: Path) -> 
     guarded.close()
 
 
+def test_stop_in_the_moment_of_the_start_is_heard() -> None:
+    start = time.monotonic()
+    for _ in range(10):
+        guarded = Guarded(["sleep", "600"], grace=30)
+        assert guarded.stop() == 128 + signal.SIGTERM
+    assert time.monotonic() - start < 30
+
+
 def test_stop_after_the_end_gives_the_status_again() -> None:
     guarded = Guarded(["sh", "-c", "exit 4"])
     assert guarded.wait(SECONDS) == 4

@@ -162,3 +162,10 @@ def test_a_program_that_may_not_be_run_is_an_error_of_the_host(tmp_path: Path) -
     (tmp_path / "tool").write_text("#!/bin/sh\n")
     with pytest.raises(InfrastructureError, match="tool"):
         run_quick([str(tmp_path / "tool")], CommandLog())
+
+
+def test_errors_mask_secrets_too() -> None:
+    for script in ("exit 1", "sleep 600"):
+        with pytest.raises(InfrastructureError) as caught:
+            run_quick(["sh", "-c", script, "--password", "hunter2"], CommandLog(), timeout=1.0)
+        assert "hunter2" not in caught.value.message
