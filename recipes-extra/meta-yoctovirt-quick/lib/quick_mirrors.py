@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The host's Debian mirrors, from its apt sources.
 
-Used by quick-debs.bbclass at build time and by quick_lock.py. The files are
+Used by quick-debs.bbclass at build time and by `yoctovirt quick-lock`. The files are
 read here rather than by apt, for apt names only those sources whose lists
 have been downloaded and are readable by the caller.
 """
