@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,8 +23,10 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         try:
-            with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as out:
-                out.write(text)
+            with os.fdopen(
+                os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb"
+            ) as out:
+                out.write(text.encode("utf-8", "backslashreplace"))
                 out.flush()
                 os.fsync(out.fileno())
             aside.replace(path)
@@ -110,10 +113,9 @@ class Lock:
         except OSError as error:
             raise disk_error(error, self.path) from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            os.close(fd)
-            return False
+            if not _flock(fd, wait):
+                os.close(fd)
+                return False
         except BaseException:
             os.close(fd)
             raise
@@ -142,6 +144,20 @@ class Lock:
         with suppress(OSError):
             return self.path.read_text(errors="replace").strip()
         return ""
+
+
+def _flock(fd: int, wait: bool) -> bool:
+    """Lock *fd*; a refusal counts only when it lasts: is_locked() holds a lock for a moment."""
+    if wait:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return True
+    for _ in range(20):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.005)
+    return False
 
 
 def is_locked(path: Path) -> bool:

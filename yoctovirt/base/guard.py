@@ -110,8 +110,11 @@ def _sweep(child: int) -> None:
 
 def _spawn(command: list[str], keep: list[int]) -> int:
     owner = os.getpid()
+    # A SIGTERM between fork and exec would run our handler in the child, and be lost.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return pid
     try:
         os.setpgid(0, 0)
@@ -120,6 +123,7 @@ def _spawn(command: list[str], keep: list[int]) -> int:
             os._exit(126)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for fd in keep:
             os.set_inheritable(fd, True)
         os.execvp(command[0], command)  # noqa: S606

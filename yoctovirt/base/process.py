@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from yoctovirt.errors import InfrastructureError
 
 _GUARD = Path(__file__).with_name("guard.py")
 _SECRET_WORDS = ("password", "passwd", "token", "secret")
+_PASSWORD_IN_URL = re.compile(r"(\w://[^/@\s:]*:)[^/@\s]+@")
 
 
 def paste_form(
@@ -35,7 +38,7 @@ def paste_form(
             words[index] = f"{name}=********"
         elif word.startswith("--") and index + 1 < len(words):
             words[index + 1] = "********"
-    line = shlex.join(words)
+    line = shlex.join(_PASSWORD_IN_URL.sub(r"\1********@", word) for word in words)
     for key, value in sorted((env or {}).items(), reverse=True):
         masked = "********" if any(s in key.lower() for s in _SECRET_WORDS) else value
         line = f"{key}={shlex.quote(masked)} {line}"
@@ -59,7 +62,7 @@ class CommandLog:
         """Record a command before it runs; with *show* print it as well."""
         line = paste_form(argv, cwd, env)
         if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as out:
+            with self._path.open("a", encoding="utf-8", errors="backslashreplace") as out:
                 out.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {line}\n")
         if show and self._show is not None:
             self._show(line)
@@ -79,36 +82,44 @@ def run_quick(
     Raises InfrastructureError where it is missing, fails, or takes longer than
     *timeout* seconds.
     """
-    log.note(argv, cwd, env)
+    line = log.note(argv, cwd, env)
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             argv,
             cwd=cwd,
             env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             errors="replace",
-            timeout=timeout,
-            check=False,
+            start_new_session=True,  # so that all of it can be stopped
         )
     except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise InfrastructureError(f"there is no folder {cwd} to run in: {line}") from error
         raise missing_tool(argv[0]) from error
-    except subprocess.TimeoutExpired as error:
-        raise InfrastructureError(
-            f"{argv[0]} did not end within {timeout:.0f} s: {shlex.join(argv)}"
-        ) from error
-    if done.returncode != 0:
-        text = done.stdout.strip()
-        if "No space left on device" in text:
+    except OSError as error:
+        raise InfrastructureError(f"{argv[0]} cannot be run: {error.strerror}: {line}") from error
+    with process:
+        try:
+            text = process.communicate(timeout=timeout)[0]
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise InfrastructureError(
+                    f"{argv[0]} did not end within {timeout:.0f} s: {line}"
+                ) from error
+            raise
+    if process.returncode != 0:
+        said = text.strip()
+        if "No space left on device" in said:
             raise InfrastructureError(
-                f"the disk is full: {shlex.join(argv)}: {text}", "free some space and try again"
+                f"the disk is full: {line}: {said}", "free some space and try again"
             )
-        raise InfrastructureError(
-            f"{shlex.join(argv)} failed with exit status {done.returncode}: {text}"
-        )
-    return done.stdout
+        raise InfrastructureError(f"{line} failed with exit status {process.returncode}: {said}")
+    return text
 
 
 #: Debian package of each program that yoctovirt itself starts.

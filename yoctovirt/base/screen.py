@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -66,6 +67,12 @@ class Screen:
             ticker.join()
             self.line(f"    {outcome} ({time.monotonic() - start:.1f} s)")
 
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or 80
+        except OSError:
+            return 80
+
     def _clear(self) -> None:
         if self._live:
             self._stream.write("\r\x1b[K")
@@ -77,7 +84,7 @@ class Screen:
             text = f"    {title}: {age:.0f} s  {self._status}"
             if self._live:
                 with self._lock:
-                    self._stream.write("\r\x1b[K" + text[:110])
+                    self._stream.write("\r\x1b[K" + text[: self._columns() - 1])
                     self._stream.flush()
             else:
                 self.line(text.rstrip())

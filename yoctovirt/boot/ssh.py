@@ -118,7 +118,7 @@ class SshShell:
                 raise NodeUnreachableError(
                     f"sshd of {address.host}:{address.port} does not answer within "
                     f"{deadline.seconds:.0f} s (last: {reason})",
-                    "look into console.log of the run whether sshd was started; "
+                    "look into console-<node>.log of the run whether sshd was started; "
                     "--ssh-timeout gives it longer",
                 )
             time.sleep(0.3)  # between two attempts; a refused connection returns at once

@@ -65,14 +65,14 @@ def wait_for_login(
             reason = why_gone() or "its console was closed"
             raise BootError(
                 f"QEMU ended while the node started: {reason}\n{console_tail(seen)}",
-                "the whole output is in qemu.log and console.log of the run",
+                "the whole output is in qemu-<node>.log and console-<node>.log of the run",
             )
         if index > 2:
             _, meaning = FATAL[index - 3]
             said = console_tail(seen + str(console.after))
             raise BootError(
                 f"{meaning} while the node started\n{said}",
-                "the whole output is in console.log of the run",
+                "the whole output is in console-<node>.log of the run",
             )
         if silence and console.first_output is None and silence.expired:
             raise ConsoleSilentError(
@@ -82,5 +82,5 @@ def wait_for_login(
             raise BootError(
                 f"no login on the console within {seconds:.0f} s; the last that came:\n"
                 f"{console_tail(seen)}",
-                "give it longer with --login-timeout, or look into console.log of the run",
+                "give it longer with --login-timeout, or look into console-<node>.log of the run",
             )

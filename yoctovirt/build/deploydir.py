@@ -8,6 +8,7 @@ writes the same, plus SSH keys and ``SHA256SUMS``.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,13 +100,29 @@ def _choose(path: Path, image: str | None) -> Path:
         for name in (image, f"{image}.rootfs"):
             if name in confs:
                 return confs[name]
+        # The name of the recipe, without the machine; dated files have a link beside them.
+        named = {n: conf for n, conf in _current(confs).items() if n.startswith(f"{image}-")}
+        if len(named) == 1:
+            return next(iter(named.values()))
         raise UsageError(f"{path} has no image {image!r}", did_you_mean(image, confs))
+    confs = _current(confs)
     links = {conf.resolve() for conf in confs.values()}
     if len(links) > 1:
         raise UsageError(
             f"{path} holds several images: {', '.join(sorted(confs))}", "choose one with --image"
         )
     return min(confs.values(), key=lambda conf: (not conf.is_symlink(), len(conf.name)))
+
+
+def _current(confs: dict[str, Path]) -> dict[str, Path]:
+    """Return *confs* without the dated files of images to whose newest one a link points."""
+    links = [name for name, conf in confs.items() if conf.is_symlink()]
+    return {
+        name: conf
+        for name, conf in confs.items()
+        if conf.is_symlink()
+        or not any(re.fullmatch(re.escape(link) + r"-\d{12,}", name) for link in links)
+    }
 
 
 def _check_present(path: Path) -> int:

@@ -31,11 +31,12 @@ class QemuBoot:
 
         Raises BuildError where its quotes do not match.
         """
-        text = self.get(name).replace("@DEPLOY_DIR_IMAGE@", str(self.deploy_dir))
+        text = self.get(name)
         try:
-            return shlex.split(text)
+            words = shlex.split(text)
         except ValueError as error:
             raise BuildError(f"{self.source}: {name.lower()}: {error}: {text}") from error
+        return [word.replace("@DEPLOY_DIR_IMAGE@", str(self.deploy_dir)) for word in words]
 
     @property
     def deploy_dir(self) -> Path:

@@ -58,7 +58,7 @@ def _default_cache() -> Path:
 
 def _open(path: Path) -> Workspace:
     values: dict[str, Any] = load_mapping(path / WORKSPACE_FILE)
-    unknown = sorted(set(values) - {"version", "cache_dir"})
+    unknown = sorted(map(str, set(values) - {"version", "cache_dir"}))
     if unknown:
         raise UsageError(
             f"{path / WORKSPACE_FILE}: unknown key {', '.join(unknown)}",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from yoctovirt.base.process import CommandLog, Guarded
 from yoctovirt.base.screen import Screen
@@ -88,7 +88,7 @@ def _follow(job: Guarded, path: Path, screen: Screen) -> int:
                     status = job.wait(0.2)
                 except subprocess.TimeoutExpired:
                     status = -1
-                while line := lines.readline():
+                while line := _whole_line(lines):
                     _show(json.loads(line), screen)
                 if status >= 0:
                     job.close()
@@ -103,6 +103,16 @@ def _follow(job: Guarded, path: Path, screen: Screen) -> int:
             raise
 
 
+def _whole_line(lines: IO[str]) -> str:
+    """Return the next line, '' where it has not been written to its end yet."""
+    place = lines.tell()
+    line = lines.readline()
+    if not line.endswith("\n"):
+        lines.seek(place)
+        return ""
+    return line
+
+
 def _show(verdict: dict[str, Any], screen: Screen) -> None:
     first = verdict["message"].splitlines()[0] if verdict["message"] else ""
     line = f"{verdict['outcome']:7} {verdict['id']:36} {verdict['seconds']:6.1f} s"
@@ -114,7 +124,9 @@ def read_verdicts(results: Path) -> list[dict[str, Any]]:
     path = results / CHECKS_FILE
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    # A line without its end is one that was being written when pytest was killed.
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def _error_of(status: int, verdicts: list[dict[str, Any]], log: Path) -> YoctovirtError | None:

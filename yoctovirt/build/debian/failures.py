@@ -53,11 +53,12 @@ _CAUSES: tuple[tuple[str, type[YoctovirtError], str, str], ...] = (
 
 def explain(output: str, status: int, log: Path) -> YoctovirtError:
     """Return the error for a failed mmdebstrap; an unknown cause is said to be unknown."""
+    lines = [line.strip() for line in output.splitlines()]
+    # What the programs call an error; else whatever has the word (our script is in the log, too).
     errors = [
-        line.strip()
-        for line in output.splitlines()
-        if re.search(r"^(E|Err|W: Failed|dpkg|mke2fs|tar|cp)[:(]|error", line)
+        line for line in lines if re.match(r"(E|Err|W: Failed|dpkg|mke2fs|tar|cp)[: (]", line)
     ]
+    errors = errors or [line for line in lines if "error" in line]
     detail = "; ".join(errors[:3]) or "no error line in its output"
     for pattern, kind, message, hint in _CAUSES:
         match = re.search(pattern, output)

@@ -56,12 +56,17 @@ tar -cf "/proc/self/fd/$YV_OUT" -C "$work/out" kernel initrd manifest kernel-rel
 rm -rf "$work"
 
 echo "I: yoctovirt: packing the root file system"
-rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin \
-    "$root"/var/log/apt "$root"/var/log/dpkg.log "$root"/tmp/* "$root"/boot/initrd.img*
+rm -rf "$root"/boot/initrd.img* "$root"/var/log/apt "$root"/var/log/dpkg.log
+# mmdebstrap still needs what it has in /tmp and apt's folders (without its apt.conf there
+# it would clean the host's lists), and the image does not: empty file systems hide them.
 # A bind mount of the tree on itself shows it without what mmdebstrap has mounted in it.
 unshare --mount sh -eu -c '
     mount --bind "$1" "$1"
     cd /
+    mount -t tmpfs -o mode=1777 none "$1/tmp"
+    for folder in var/lib/apt/lists var/cache/apt; do
+        mount -t tmpfs -o mode=755 none "$1/$folder"
+    done
     mke2fs -q -F -t ext4 -m 0 -L root -O "^has_journal" -E root_owner=0:0,lazy_itable_init=1 \
         -d "$1" "/proc/self/fd/$2"
 ' pack "$root" "$YV_IMAGE"

@@ -85,9 +85,27 @@ def _distribution_sources(apt: Path, distribution: str, suite: str) -> list[Path
     folder = apt / "sources.list.d"
     usual = [folder / f"{distribution}.sources", apt / "sources.list"]
     others = sorted([*folder.glob("*.sources"), *folder.glob("*.list")]) if folder.is_dir() else []
-    wanted = re.compile(rf"\b{re.escape(suite)}\b[^\n]*(\n[^\n]+)*?\bmain\b")
     for candidates in ([path for path in usual if path.is_file()], others):
-        found = [path for path in candidates if wanted.search(_deb_lines(path))]
+        found = [path for path in candidates if _offers(_deb_lines(path), suite)]
         if found:
             return found
     return []
+
+
+def _offers(text: str, suite: str) -> bool:
+    """Whether *text* (sources.list, or deb822 stanzas) has binary packages of *suite*'s main."""
+    for line in text.splitlines():
+        match = re.match(r"deb\s+(\[[^]]*\]\s+)?\S+\s+(\S+)\s+(.*)", line)
+        if match and match[2] == suite and "main" in match[3].split():
+            return True
+    for stanza in re.split(r"\n\s*\n", text):
+        fields = dict(re.findall(r"(?m)^([\w-]+):\s*(.*(?:\n[ \t]+.*)*)", stanza))
+        fields = {key.lower(): value.split() for key, value in fields.items()}
+        if (
+            "deb" in fields.get("types", ())
+            and suite in fields.get("suites", ())
+            and "main" in fields.get("components", ())
+            and fields.get("enabled", ["yes"]) != ["no"]
+        ):
+            return True
+    return False
