@@ -17,7 +17,7 @@ from yoctovirt.build.kas.follow import build_figures, follow
 from yoctovirt.build.kas.preflight import check_host
 from yoctovirt.build.kas.user import BuildUser, choose_build_user
 from yoctovirt.config.kasfile import choose_release, flatten, kas_environment, to_yaml
-from yoctovirt.config.layers import Checkout, pins_of, unreachable_branches
+from yoctovirt.config.layers import Checkout, pins_of
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BuildError
@@ -72,10 +72,11 @@ def build(
     make_folder(build_dir)
     busy = f"{build_dir} is in use: another build of {role.name} is running"
     with locked(workspace.path / f".build-{role.name}.lock", busy):
-        warnings = Checkout(layers, log, screen).all(pins_of(config))
-        for warning in warnings:
+        checkout = Checkout(layers, log, screen)
+        for warning in checkout.all(pins_of(config)):
             screen.note(f"warning: {warning}")
-        for name in unreachable_branches(warnings):
+        for name in checkout.branchless:
+            # kas refuses a commit that is not on the branch named beside it.
             config["repos"][name]["branch"] = None
         _drop_defaults(config)
         text = to_yaml(config)
