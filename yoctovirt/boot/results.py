@@ -35,7 +35,7 @@ class CommandTimeoutError(BootError):
         super().__init__(
             f"no end of the command within {seconds:.0f} s over {transport}: {command}\n"
             f"it printed: {tail}",
-            "look into console-<node>.log of the run; a slow host may need a longer --timeout-scale",
+            "look into console-<node>.log of the run; --timeout-scale helps a slow host",
         )
         self.command = command
         self.transcript = transcript
