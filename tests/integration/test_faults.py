@@ -145,8 +145,9 @@ def test_node_dies_under_the_checks(fresh: Yoctovirt) -> None:
     assert any("the node is gone" in check["message"] for check in fresh.last_record()["checks"])
 
 
-def test_kvm_that_hangs(fresh: Yoctovirt, tmp_path: Path) -> None:
-    """Where the device opens and a guest hangs all the same, TCG takes over, with the reason."""
+@pytest.mark.parametrize("cpu", ["host", "qemu64"])
+def test_kvm_that_does_not_work(fresh: Yoctovirt, tmp_path: Path, cpu: str) -> None:
+    """Where the device opens and QEMU dies, or hangs, TCG takes over, with the reason."""
     from yoctovirt.boot.accel import kvm_obstacle
 
     obstacle = kvm_obstacle()
@@ -159,9 +160,14 @@ def test_kvm_that_hangs(fresh: Yoctovirt, tmp_path: Path) -> None:
         "launcher.KVM_SILENCE_SECONDS = 5.0\n"
     )
     fresh.env["PYTHONPATH"] = python_path(tmp_path)
-    done = fresh.run("boot", "reference", "--detach")
+    insisting = fresh.run("boot", "reference", "--kvm", f"--qemuparams=-cpu {cpu}")
+    assert insisting.returncode == 5, insisting.stderr
+    assert "KVM cannot be used: " in insisting.stderr
+    # Under TCG there is no "host": there the image's own CPU is taken.
+    extra = () if cpu == "host" else (f"--qemuparams=-cpu {cpu}",)
+    done = fresh.run("boot", "reference", "--detach", *extra)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "KVM hangs" in done.stdout + done.stderr
+    assert "KVM does not work here" in done.stdout + done.stderr
     assert '"accelerator": "tcg"' in fresh.run("nodes", "--json").stdout
     assert fresh.run("stop", "reference", "--now").returncode == 0
 

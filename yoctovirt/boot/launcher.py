@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -41,6 +42,10 @@ LOGIN_SECONDS = 90.0
 SSH_SECONDS = 60.0
 #: Under KVM a guest that says nothing for so long is dead (seen: hangs at "Probing EDD").
 KVM_SILENCE_SECONDS = 20.0
+
+
+class KvmUnusableError(BootError):
+    """QEMU could not even start under KVM."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,13 @@ def launched(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[
             f"stop it with 'yoctovirt stop {name}', or start a second one with --name",
         )
     try:
-        launch = _start(request, choose_accelerator(request.options.kvm), log, screen, lock)
+        accelerator = choose_accelerator(request.options.kvm)
+        try:
+            launch = _start(request, accelerator, log, screen, lock)
+        except BootError as error:
+            if accelerator.name == "kvm" and re.search(r"kvm|KVM|MSR", error.message):
+                raise KvmUnusableError(error.message, error.hint) from error
+            raise
     except BaseException:
         # The guard removes the folder, where one was started; the lock is still ours.
         shutil.rmtree(node_dir(workspace, name), ignore_errors=True)
@@ -241,7 +252,7 @@ def wait_until_ready(launch: Launch, options: BootOptions, deploy: DeployDir) ->
 
 @contextmanager
 def ready_node(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[Launch]:
-    """Start a node and yield it when it answers; a KVM that hangs is left for TCG, once.
+    """Start a node and yield it when it answers; a KVM that does not work is left for TCG, once.
 
     Raises what :func:`launched` and :func:`wait_until_ready` raise.
     """
@@ -251,13 +262,13 @@ def ready_node(request: BootRequest, log: CommandLog, screen: Screen) -> Iterato
             wait_until_ready(launch, options, deploy)
             yield launch
             return
-    except ConsoleSilentError as error:
+    except (ConsoleSilentError, KvmUnusableError) as error:
+        why = error.message
         if options.kvm:
-            raise BootError(f"KVM cannot be used: {error}", "boot with --no-kvm") from error
-        silent = error
-    screen.note(f"KVM hangs ({silent}); starting again under TCG")
+            raise BootError(f"KVM cannot be used: {why}", "boot with --no-kvm") from error
+    screen.note(f"KVM does not work here ({why}); starting again under TCG")
     fallback = replace(options, kvm=False)
     with launched(replace(request, options=fallback), log, screen) as launch:
-        launch.node.state.accelerator_reason = f"KVM hangs: {silent}"
+        launch.node.state.accelerator_reason = f"KVM does not work here: {why}"
         wait_until_ready(launch, fallback, deploy)
         yield launch
