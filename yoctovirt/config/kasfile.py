@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,15 +81,17 @@ def flatten(
         per_release = f"kas/inc/{role.name}.{release}.yml"
         if (work / per_release).is_file():
             includes.append(per_release)
+        names: dict[str, str] = {}
         for number, path in enumerate(extra):
             load_mapping(path)  # its errors name the user's file, not our copy
             includes.append(f"user-{number}-{path.name}")
+            names[includes[-1]] = str(path)
             shutil.copyfile(path, work / includes[-1])
         top: dict[str, Any] = {"header": {"version": FORMAT, "includes": includes}}
         if machine:
             top["machine"] = machine
         (work / "top.yml").write_text(json.dumps(top))
-        config = _dump(work, log)
+        config = _dump(work, log, names)
     for repo, entry in config.get("repos", {}).items():
         if repo == OWN_REPO and entry is not None and not entry.get("url"):
             entry["path"] = str(root)
@@ -119,7 +122,8 @@ def kas_environment(home: Path | None = None) -> dict[str, str]:
     return env
 
 
-def _dump(work: Path, log: CommandLog) -> dict[str, Any]:
+def _dump(work: Path, log: CommandLog, names: dict[str, str]) -> dict[str, Any]:
+    """Let kas merge what lies in *work*; *names* tells which file of the user a copy is."""
     argv = [sys.executable, "-m", "kas", "--log-level", "error", "dump", "--format", "json"]
     for step in _SKIPPED:
         argv += ["--skip", step]
@@ -133,7 +137,16 @@ def _dump(work: Path, log: CommandLog) -> dict[str, Any]:
         text = (done.stderr + done.stdout).replace(f"{work}/", "").strip()
         if "No module named kas" in text:
             raise InfrastructureError("kas is not installed beside yoctovirt", "pip install kas")
-        raise UsageError(f"kas does not accept the configuration: {text}", "see docs/roles.md")
+        text = re.sub(r"^[\d-]+ [\d:]+ - \w+ +- ", "", text, flags=re.MULTILINE)
+        for copy, original in names.items():
+            text = text.replace(copy, original)
+        hint = "see docs/roles.md"
+        if "not found" in text:
+            hint = (
+                "a file can include ours (kas/inc/…, layers-manifest/…) and those of the "
+                "workspace's kas/inc; name others of yours with --with, too"
+            )
+        raise UsageError(f"kas does not accept the configuration: {text}", hint)
     config: dict[str, Any] = json.loads(done.stdout)
     return config
 
@@ -150,5 +163,5 @@ def to_yaml(config: dict[str, Any]) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
-    dumped: str = yaml.dump(config, Dumper=Dumper, sort_keys=False, width=1000)
+    dumped: str = yaml.dump(config, Dumper=Dumper, sort_keys=False, width=1000, allow_unicode=True)
     return dumped
