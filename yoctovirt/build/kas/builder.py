@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yoctovirt.base.files import disk_error, locked, make_folder, write_atomically
+from yoctovirt.base.files import Lock, disk_error, locked, make_folder, write_atomically
 from yoctovirt.base.process import CommandLog, Guarded
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
@@ -24,6 +24,8 @@ from yoctovirt.errors import BuildError
 
 #: Seconds that bitbake's server has to write its caches after the build.
 SERVER_SECONDS = 60.0
+#: In a build directory: the release that is built there.
+_RELEASE = "release"
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,13 @@ def build(
     """
     release = choose_release(role, options.release)
     user = choose_build_user(options.build_user)
-    build_dir = workspace.build_dir(role.name)
+    build_dir = build_dir_for(workspace, role.name, release)
     check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
     config = flatten(role, release, log, extra=options.extra, machine=options.machine)
     layers = workspace.path / "layers" / release
     make_folder(build_dir)
     busy = f"{build_dir} is in use: another build of {role.name} is running"
-    with locked(workspace.path / f".build-{role.name}.lock", busy):
+    with locked(workspace.path / f".build-{role.name}.lock", busy) as lock:
         checkout = Checkout(layers, log, screen)
         for warning in checkout.all(pins_of(config)):
             screen.note(f"warning: {warning}")
@@ -83,13 +85,27 @@ def build(
         write_atomically(record / "kas.yml", text)
         source = make_folder(workspace.path / "config") / f"{role.name}-{release}.yml"
         write_atomically(source, text)
+        write_atomically(build_dir / _RELEASE, f"{release}\n")
         _share_hash_equivalence(workspace, build_dir)
         shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
         folders = [layers, build_dir, *shared, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
-        figures = _run_kas(source, workspace, layers, build_dir, user, log, screen, build_log)
+        figures = _run_kas(source, workspace, layers, build_dir, user, log, screen, build_log, lock)
     deploy = _find_deploy_dir(config, build_dir)
     return KasResult(deploy, release, config, figures, find_runqemu(layers))
+
+
+def build_dir_for(workspace: Workspace, role: str, release: str) -> Path:
+    """Return the build directory of *role* on *release*.
+
+    ``build-<role>`` belongs to the release that was built there first: what another one
+    has left in ``conf`` and ``tmp`` breaks a build, so that gets ``build-<role>-<release>``.
+    """
+    first = workspace.build_dir(role)
+    marker = first / _RELEASE
+    if marker.is_file() and marker.read_text().strip() != release:
+        return workspace.build_dir(f"{role}-{release}")
+    return first
 
 
 def find_runqemu(layers: Path) -> Path | None:
@@ -136,6 +152,7 @@ def _run_kas(
     log: CommandLog,
     screen: Screen,
     build_log: Path,
+    lock: Lock,
 ) -> dict[str, int]:
     gitconfig = workspace.path / "config" / "gitconfig"
     write_atomically(gitconfig, "[safe]\n\tdirectory = *\n")
@@ -158,6 +175,8 @@ def _run_kas(
             output=output,
             grace=15.0,
             linger=SERVER_SECONDS,
+            # Where we are killed, the next build waits until all of this one has ended.
+            lock=lock,
         )
         status = follow(job, build_log, start, screen)
     with build_log.open("rb") as written:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +26,26 @@ class FailedTask:
 
 def failed_tasks(output: str) -> list[FailedTask]:
     """Return the failed tasks that *output* of bitbake names, each with its log."""
-    logs = {}
-    for found in re.findall(r"Logfile of failure stored in: (\S+)", output):
-        match = re.search(r"/log\.(do_\w+)\.\d+$", found)
-        if match:
-            logs[match[1]] = Path(found)
+    logs = list(dict.fromkeys(re.findall(r"Logfile of failure stored in: (\S+)", output)))
     tasks = []
-    pattern = r"ERROR: Task \((?:virtual:[^:]+:)?(?:mc:[^:]*:)?([^:()]+):(do_\w+)\) failed"
+    pattern = r"ERROR: Task \((?:mc:[^:]*:)?(?:virtual:[^:]+:)?([^:()]+):(do_\w+)\) failed"
     for recipe, task in re.findall(pattern, output):
-        entry = FailedTask(recipe, task, logs.get(task))
+        entry = FailedTask(os.path.normpath(recipe), task, _log_of(recipe, task, logs))
         if entry not in tasks:
             tasks.append(entry)
     return tasks
+
+
+def _log_of(recipe: str, task: str, logs: list[str]) -> Path | None:
+    """Return the log of *task* of *recipe*: below a folder of the recipe's name."""
+    mine = [log for log in logs if re.search(rf"/log\.{task}\.\d+$", log)]
+    name = re.escape(Path(recipe).stem.split("_")[0])
+    # Exactly, else with a class extension: native, nativesdk, lib32.
+    for form in (rf"/{name}/", rf"/(?:\w+-)?{name}(?:-\w+)?/"):
+        found = [log for log in mine if re.search(form, log)]
+        if found:
+            return Path(found[0])
+    return Path(mine[0]) if len(mine) == 1 else None
 
 
 def error_lines(text: str) -> list[str]:
@@ -46,7 +55,9 @@ def error_lines(text: str) -> list[str]:
         r"|(?i:cannot (?:find|open|stat))|^E: |not found$|Exception:|Error:|\bfailed with\b"
     )
     # The stack of bitbake's own Python says nothing about the recipe.
-    noise = re.compile(r"^(DEBUG|NOTE):|ExecutionError\(|WARNING: exit code|Function failed")
+    noise = re.compile(
+        r'^(DEBUG|NOTE):|ExecutionError\(|WARNING: exit code|Function failed|^Command "'
+    )
     lines = [line.rstrip() for line in text.splitlines()]
     found = [line for line in lines if wanted.search(line) and not noise.search(line)]
     return list(dict.fromkeys(found))[:_MAX_LINES]

@@ -60,31 +60,37 @@ def follow(job: Guarded, log: Path, start: int, screen: Screen) -> int:
 
     Raises KeyboardInterrupt when all has ended after an interrupt.
     """
-    with log.open("rb") as lines:
-        lines.seek(start)
-        interrupted = 0
-        while True:
-            try:
-                status = _wait(job, lines, screen, STOP_SECONDS if interrupted > 1 else None)
-                break
-            except KeyboardInterrupt:
-                interrupted += 1
-                if interrupted > 2 or not interrupt_bitbake(job.pid):
-                    job.stop()
-                    raise
-                screen.note(
-                    "bitbake lets the running tasks finish; Ctrl-C again stops them now"
-                    if interrupted == 1
-                    else "bitbake stops its tasks"
-                )
-            except subprocess.TimeoutExpired:
-                screen.note("bitbake does not end; it is stopped")
-                job.stop()
-                raise KeyboardInterrupt from None
-        job.close()
-        if interrupted:
-            raise KeyboardInterrupt
-        return status
+    try:
+        with log.open("rb") as lines:
+            lines.seek(start)
+            return _follow(job, lines, screen)
+    except BaseException:
+        job.stop()
+        raise
+
+
+def _follow(job: Guarded, lines: IO[bytes], screen: Screen) -> int:
+    interrupted = 0
+    while True:
+        try:
+            status = _wait(job, lines, screen, STOP_SECONDS if interrupted > 1 else None)
+            break
+        except KeyboardInterrupt:
+            interrupted += 1
+            if interrupted > 2 or not interrupt_bitbake(job.pid):
+                raise
+            screen.note(
+                "bitbake lets the running tasks finish; Ctrl-C again stops them now"
+                if interrupted == 1
+                else "bitbake stops its tasks"
+            )
+        except subprocess.TimeoutExpired:
+            screen.note("bitbake does not end; it is stopped")
+            raise KeyboardInterrupt from None
+    job.close()
+    if interrupted:
+        raise KeyboardInterrupt
+    return status
 
 
 def _wait(job: Guarded, lines: IO[bytes], screen: Screen, limit: float | None) -> int:

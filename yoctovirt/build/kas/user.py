@@ -45,21 +45,31 @@ class BuildUser:
         if self.name is None:
             return
         strangers = [
-            str(folder) for folder in folders if folder.exists() and _has_stranger(folder, self.uid)
+            str(path)
+            for folder in folders
+            if folder.exists()
+            for path in _strangers(folder, self.uid)
         ]
         if strangers:
-            run_quick(["chown", "-R", f"{self.uid}:{self.gid}", *strangers], log, timeout=1800)
+            owner = f"{self.uid}:{self.gid}"
+            run_quick(["chown", "-h", "-R", owner, *strangers], log, timeout=1800)
 
 
-def _has_stranger(folder: Path, uid: int) -> bool:
-    """Whether *folder* or one of its first two levels belongs to somebody else."""
+def _strangers(folder: Path, uid: int) -> list[Path]:
+    """Return what belongs to somebody else: *folder*, or paths of its first two levels.
+
+    Only these are handed over: a build directory has a million files, and what root
+    writes there after a build is two of them.
+    """
     if folder.stat().st_uid != uid:
-        return True
-    for depth in ("*", "*/*"):
-        for path in folder.glob(depth):
-            if path.lstat().st_uid != uid:
-                return True
-    return False
+        return [folder]
+    first = [path for path in folder.iterdir() if path.lstat().st_uid != uid]
+    second = [
+        path
+        for path in folder.glob("*/*")
+        if path.parent not in first and path.lstat().st_uid != uid
+    ]
+    return first + second
 
 
 def choose_build_user(named: str | None) -> BuildUser:

@@ -1,0 +1,228 @@
+"""A whole build: the real kas, small repositories, and a bitbake made by the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.fakebitbake import FakePoky, fake_poky
+from tests.gitrepos import commit, git
+from tests.processes import SECONDS, wait_until_gone
+from yoctovirt.base.files import is_locked
+
+
+@pytest.fixture
+def poky(tmp_path: Path) -> Iterator[FakePoky]:
+    fake = fake_poky(tmp_path)
+    yield fake
+    left = fake.left()
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert left == [], "a process of the build was left behind"
+
+
+def hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start(poky: FakePoky, stop_seconds: float = 60.0) -> subprocess.Popen[str]:
+    """Start a build and return when its bitbake waits."""
+    process = subprocess.Popen(
+        poky.argv("build", "mine", stop_seconds=stop_seconds), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        preexec_fn=hear_interrupts,
+    )  # fmt: skip
+    end = time.monotonic() + SECONDS
+    while not (poky.control / "waiting").exists():
+        assert time.monotonic() < end
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    return process
+
+
+def test_a_build_from_nothing_and_again(poky: FakePoky) -> None:
+    done = poky.call(
+        "build", "mine", LD_LIBRARY_PATH="/nowhere", MACHINE="other", KAS_TARGET="other",
+        BBPATH="/nowhere", PYTHONPATH="", BB_NUMBER_THREADS="3",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    workspace, record = poky.workspace, poky.record()
+    build = workspace / "build-mine"
+    assert f"image:  {build}/tmp/deploy/images/qemux86-64/my-image-qemux86-64.ext4" in done.stdout
+    assert "sstate: 51 of 53 wanted objects taken, 7 current; tasks: 13 of 127 run" in done.stderr
+    assert "-m kas build" in done.stderr
+
+    seen = poky.seen()
+    env = seen["env"]
+    assert seen["argv"][1:] == ["-c", "build", "my-image"]
+    assert seen["cwd"] == str(build)
+    assert env["DL_DIR"] == str(workspace / "downloads")
+    assert env["SSTATE_DIR"] == str(workspace / "sstate-cache")
+    assert env.get("BB_NUMBER_THREADS") == "3"
+    assert not {"LD_LIBRARY_PATH", "MACHINE", "BBPATH", "PYTHONPATH"} & set(env)
+    assert env["LC_ALL"] == "en_US.UTF-8"
+
+    link = build / "cache" / "hashserv.db"
+    assert link.is_symlink()
+    assert link.parent / link.readlink() == build / "cache" / "../../hashserv/hashserv.db"
+    layers = (build / "conf" / "bblayers.conf").read_text()
+    assert "${TOPDIR}/../layers/scarthgap/poky/meta" in layers
+    assert 'MACHINE ??= "qemux86-64"' in (build / "conf" / "local.conf").read_text()
+
+    config = yaml.safe_load((record / "kas.yml").read_text())
+    assert config["repos"]["poky"]["commit"] == poky.commit
+    assert config["repos"]["poky"]["branch"] == "main"
+    run = json.loads((record / "run.json").read_text())
+    assert run["result"] == "passed"
+    assert run["pins"]["layers"]["poky"]["commit"] == poky.commit
+    assert run["image"]["release"] == "scarthgap"
+    assert run["phases"][0]["details"]["sstate_wanted"] == 53
+    assert "Tasks Summary" in (record / "build.log").read_text()
+    about = json.loads((build / "deployed.json").read_text())
+    assert about["runqemu"] == f"{workspace}/layers/scarthgap/poky/scripts/runqemu"
+    assert (build / "deploy").resolve() == build / "tmp/deploy/images/qemux86-64"
+
+    # Again, with the repository gone: nothing is asked of anybody.
+    Path(poky.url.removeprefix("file://")).rename(poky.control / "gone")
+    again = poky.call("build", "mine")
+    assert again.returncode == 0, again.stderr
+    assert poky.record() != record
+    wait_until_gone(*poky.pids())
+
+
+def test_a_commit_that_its_branch_has_lost_builds_each_time(poky: FakePoky) -> None:
+    upstream = Path(poky.url.removeprefix("file://"))
+    commit(upstream, "next", README="another")
+    git(upstream, "checkout", "-q", "--orphan", "new")
+    commit(upstream, "rewritten", README="new history")
+    git(upstream, "branch", "-q", "-f", "main", "new")
+    for _ in range(2):
+        done = poky.call("build", "mine")
+        assert done.returncode == 0, done.stderr
+        assert f"commit {poky.commit[:12]} is not on branch main" in done.stderr
+        assert yaml.safe_load((poky.record() / "kas.yml").read_text())["repos"]["poky"][
+            "branch"
+        ] is None  # fmt: skip
+
+
+def test_a_failing_task_is_named_with_the_errors_of_its_log(poky: FakePoky) -> None:
+    poky.do("fail")
+    done = poky.call("build", "mine")
+    assert done.returncode == 4
+    assert "error: busybox_1.36.1.bb:do_compile failed" in done.stderr
+    assert "    | applets.c:3:5: error: 'nonsense' undeclared" in done.stderr
+    assert "busybox/1.36.1/temp/log.do_compile.123" in done.stderr
+    assert f"{poky.record()}/build.log" in done.stderr
+    run = json.loads((poky.record() / "run.json").read_text())
+    assert (run["exit_code"], run["phases"][0]["status"]) == (4, "error")
+    assert not (poky.workspace / "build-mine" / "deploy").exists()
+    assert not is_locked(poky.workspace / ".build-mine.lock")
+
+
+def test_a_build_that_leaves_no_image(poky: FakePoky) -> None:
+    poky.do("nothing")
+    done = poky.call("build", "mine")
+    assert done.returncode == 4
+    assert "left no deploy directory for qemux86-64" in done.stderr
+
+
+def test_an_image_that_is_damaged_is_not_published(poky: FakePoky) -> None:
+    rootfs = poky.control / "deploy" / "my-image-qemux86-64.ext4"
+    rootfs.write_bytes(rootfs.read_bytes()[:5000])
+    done = poky.call("build", "mine")
+    assert done.returncode == 4
+    assert "truncated" in done.stderr
+    assert not (poky.workspace / "build-mine" / "deploy").exists()
+
+
+def test_two_releases_do_not_share_a_build_directory(poky: FakePoky) -> None:
+    assert poky.call("build", "mine").returncode == 0
+    done = poky.call("build", "mine", "--release", "kirkstone")
+    assert done.returncode == 0, done.stderr
+    other = poky.workspace / "build-mine-kirkstone"
+    assert poky.seen()["cwd"] == str(other)
+    # What was built last is what is booted.
+    assert str((poky.workspace / "build-mine" / "deploy").resolve()).startswith(str(other))
+    assert poky.call("build", "mine").returncode == 0
+    assert poky.seen()["cwd"] == str(poky.workspace / "build-mine")
+
+
+def test_ctrl_c_once_lets_the_tasks_finish(poky: FakePoky) -> None:
+    poky.do("wait")
+    process = start(poky)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    (poky.control / "finish").touch()
+    output, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130, output
+    assert "Ctrl-C again stops them now" in output
+    assert (poky.control / "hits").read_text() == "1"
+    # Its server was given the time to write its caches.
+    assert (poky.control / "server-ended").exists()
+    wait_until_gone(*poky.pids())
+    run = json.loads((poky.record() / "run.json").read_text())
+    assert run["result"] == "interrupted"
+    assert "Keyboard Interrupt, closing down" in (poky.record() / "build.log").read_text()
+
+
+def test_ctrl_c_twice_stops_them(poky: FakePoky) -> None:
+    poky.do("wait")
+    process = start(poky)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130, output
+    assert (poky.control / "hits").read_text() == "2"
+    wait_until_gone(*poky.pids())
+
+
+def test_a_bitbake_that_is_deaf_is_stopped(poky: FakePoky) -> None:
+    poky.do("deaf")
+    process = start(poky, stop_seconds=0.5)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    output, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130, output
+    assert "bitbake does not end; it is stopped" in output
+    wait_until_gone(*poky.pids())
+
+
+def test_two_builds_of_one_role_exclude_each_other_and_a_kill_leaves_nothing(
+    poky: FakePoky,
+) -> None:
+    poky.do("wait")
+    process = start(poky)
+    second = poky.call("build", "mine")
+    assert second.returncode == 3
+    assert "is in use: another build of mine is running" in second.stderr
+    process.kill()
+    process.communicate()
+    wait_until_gone(*poky.pids())
+    end = time.monotonic() + SECONDS
+    while is_locked(poky.workspace / ".build-mine.lock"):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    poky.do("build")
+    assert poky.call("build", "mine").returncode == 0
+
+
+def test_what_kas_cannot_do_is_said(poky: FakePoky) -> None:
+    role = poky.workspace / "kas" / "inc" / "mine.yml"
+    role.write_text(role.read_text() + "local_conf_header: {a: 3}\n")
+    done = poky.call("build", "mine")
+    assert done.returncode == 2
+    assert "kas does not accept the configuration" in done.stderr
+    assert not poky.pids()
