@@ -10,6 +10,8 @@ from pathlib import Path
 from yoctovirt.errors import BuildError, InfrastructureError, YoctovirtError
 
 _MAX_LINES = 12
+#: The environment that bitbake writes before what its fetcher ran.
+_FETCH = re.compile(r"Fetch command (?:export [^;]*; )+")
 
 
 @dataclass(frozen=True)
@@ -28,24 +30,29 @@ def failed_tasks(output: str) -> list[FailedTask]:
     """Return the failed tasks that *output* of bitbake names, each with its log."""
     logs = list(dict.fromkeys(re.findall(r"Logfile of failure stored in: (\S+)", output)))
     tasks = []
-    pattern = r"ERROR: Task \((?:mc:[^:]*:)?(?:virtual:[^:]+:)?([^:()]+):(do_\w+)\) failed"
-    for recipe, task in re.findall(pattern, output):
-        entry = FailedTask(os.path.normpath(recipe), task, _log_of(recipe, task, logs))
+    pattern = r"ERROR: Task \((?:mc:[^:]*:)?(?:virtual:([^/()]+):)?([^:()]+):(do_\w+)\) failed"
+    for variant, recipe, task in re.findall(pattern, output):
+        log = _log_of(_name(recipe, variant), task, logs)
+        entry = FailedTask(os.path.normpath(recipe), task, log)
         if entry not in tasks:
             tasks.append(entry)
     return tasks
 
 
-def _log_of(recipe: str, task: str, logs: list[str]) -> Path | None:
-    """Return the log of *task* of *recipe*: below a folder of the recipe's name."""
+def _name(recipe: str, variant: str) -> str:
+    """Return PN of the file *recipe*, as ``virtual:<variant>:`` before its path changes it."""
+    name = Path(recipe).stem.split("_")[0]
+    kind, _, prefix = variant.partition(":")
+    if kind == "native" and not name.endswith("-native"):
+        return f"{name}-native"
+    return f"{prefix or kind}-{name}" if kind in ("nativesdk", "multilib") else name
+
+
+def _log_of(name: str, task: str, logs: list[str]) -> Path | None:
+    """Return the log of *task* of the recipe *name*: below a folder of that name."""
     mine = [log for log in logs if re.search(rf"/log\.{task}\.\d+$", log)]
-    name = re.escape(Path(recipe).stem.split("_")[0])
-    # Exactly, else with a class extension: native, nativesdk, lib32.
-    for form in (rf"/{name}/", rf"/(?:\w+-)?{name}(?:-\w+)?/"):
-        found = [log for log in mine if re.search(form, log)]
-        if found:
-            return Path(found[0])
-    return Path(mine[0]) if len(mine) == 1 else None
+    found = [log for log in mine if f"/{name}/" in log] or (mine if len(mine) == 1 else [])
+    return Path(found[0]) if found else None
 
 
 def error_lines(text: str) -> list[str]:
@@ -58,7 +65,7 @@ def error_lines(text: str) -> list[str]:
     noise = re.compile(
         r'^(DEBUG|NOTE):|ExecutionError\(|WARNING: exit code|Function failed|^Command "'
     )
-    lines = [line.rstrip() for line in text.splitlines()]
+    lines = [_FETCH.sub("Fetch command ", line.rstrip()) for line in text.splitlines()]
     found = [line for line in lines if wanted.search(line) and not noise.search(line)]
     return list(dict.fromkeys(found))[:_MAX_LINES]
 
@@ -86,7 +93,19 @@ def explain(output: str, status: int, build_log: Path) -> YoctovirtError:
             f"{task} failed\n    recipe: {task.recipe}{where}\n"
             + _indent(error_lines(said) or said.splitlines()[-5:])
         )
-    return BuildError("\n".join(parts), f"the whole output is {build_log}")
+    return BuildError("\n".join(parts), f"{_advice(text, tasks)}the whole output is {build_log}")
+
+
+def _advice(text: str, tasks: list[FailedTask]) -> str:
+    """Return what to do about failed downloads; bitbake says it outside of their logs."""
+    if all(task.task != "do_fetch" for task in tasks):
+        return ""
+    if "quick-packages.lock.json could not be fetched" in text:
+        return (
+            "Debian removes packages that it has superseded: refresh the lock with "
+            "'yoctovirt quick-lock' and build again; "
+        )
+    return "can this host reach that URL, through its proxy? "
 
 
 def _indent(lines: list[str]) -> str:

@@ -106,9 +106,12 @@ def _wait(job: Guarded, lines: IO[bytes], screen: Screen, limit: float | None) -
 
 
 def _progress(line: str, show: Callable[[str], None]) -> None:
-    match = re.search(r"Running (setscene )?task (\d+) of (\d+) \((.*?:)?([^:/]*):(do_\w+)\)", line)
+    match = re.search(
+        r"Running (setscene )?task (\d+) of (\d+) \((?:[^()]*/)?([^:/()]+):(do_\w+)\)", line
+    )
     if match:
-        show(f"{match[1] or ''}task {match[2]} of {match[3]}: {match[5]} {match[6]}")
+        recipe = match[4].removesuffix(".bb")
+        show(f"{match[1] or ''}task {match[2]} of {match[3]}: {recipe} {match[5]}")
     elif "Parsing" in line or "Initialising tasks" in line or "Cloning" in line:
         show(line.rpartition(" - ")[2].strip()[:80])
 
