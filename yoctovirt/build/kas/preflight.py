@@ -58,7 +58,9 @@ def check_host(role: Role, workspace: Workspace, user: BuildUser, fresh: bool) -
 
 
 def _check_locale() -> None:
-    known = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
+    known = ""
+    if shutil.which("locale"):
+        known = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout
     if not any(line.lower().replace("-", "") == "en_us.utf8" for line in known.splitlines()):
         raise InfrastructureError(
             "the locale en_US.UTF-8, which bitbake needs, is not there",
