@@ -60,13 +60,21 @@ rm -rf "$root"/boot/initrd.img* "$root"/var/log/apt "$root"/var/log/dpkg.log
 # mmdebstrap still needs what it has in /tmp and apt's folders (without its apt.conf there
 # it would clean the host's lists), and the image does not: empty file systems hide them.
 # A bind mount of the tree on itself shows it without what mmdebstrap has mounted in it.
-unshare --mount sh -eu -c '
+# In a chroot whose root is no mount point, unshare cannot make its mounts private.
+isolated="unshare --mount"
+$isolated true 2>/dev/null || isolated="unshare --mount --propagation unchanged"
+$isolated sh -eu -c '
     mount --bind "$1" "$1"
     cd /
+    mount --make-private "$1"
     mount -t tmpfs -o mode=1777 none "$1/tmp"
     for folder in var/lib/apt/lists var/cache/apt; do
         mount -t tmpfs -o mode=755 none "$1/$folder"
     done
+    status=0
     mke2fs -q -F -t ext4 -m 0 -L root -O "^has_journal" -E root_owner=0:0,lazy_itable_init=1 \
-        -d "$1" "/proc/self/fd/$2"
+        -d "$1" "/proc/self/fd/$2" || status=$?
+    umount "$1/tmp" "$1/var/lib/apt/lists" "$1/var/cache/apt"
+    umount "$1"
+    exit $status
 ' pack "$root" "$YV_IMAGE"
