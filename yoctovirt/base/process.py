@@ -126,6 +126,7 @@ def run_quick(
 PACKAGES = {
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
+    "mount": "mount",
     "newuidmap": "uidmap",
     "qemu-img": "qemu-utils",
     "qemu-system-aarch64": "qemu-system-arm",

@@ -127,7 +127,7 @@ def _default_mode() -> str:
 
 def _preflight(folder: Path) -> None:
     """Fail before the work where the work would fail."""
-    tools = ["mmdebstrap", "mke2fs"] + (["newuidmap"] if os.geteuid() else [])
+    tools = ["mmdebstrap", "mke2fs", "mount", "unshare"] + (["newuidmap"] if os.geteuid() else [])
     for tool in tools:
         if shutil.which(tool, path=_path()) is None:
             raise missing_tool(tool)

@@ -56,7 +56,10 @@ def explain(output: str, status: int, log: Path) -> YoctovirtError:
     lines = [line.strip() for line in output.splitlines()]
     # What the programs call an error; else whatever has the word (our script is in the log, too).
     errors = [
-        line for line in lines if re.match(r"(E|Err|W: Failed|dpkg|mke2fs|tar|cp)[: (]", line)
+        line
+        for line in lines
+        if re.match(r"(E|Err|W: Failed|dpkg|mke2fs|tar|cp|mount|umount|unshare): ", line)
+        and "#!/bin/sh" not in line
     ]
     errors = errors or [line for line in lines if "error" in line]
     detail = "; ".join(errors[:3]) or "no error line in its output"
