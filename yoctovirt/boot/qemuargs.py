@@ -57,19 +57,38 @@ def _split(text: str, what: str) -> list[str]:
         raise UsageError(f"{what} {text!r}: {error}") from error
 
 
-def _disk(boot: QemuBoot, overlay: Path) -> list[str]:
-    """Return the root disk as the machine wants it, on the overlay in place of the image.
+def boots_from_disk(boot: QemuBoot) -> bool:
+    """Whether the image brings its own boot loader, so that nobody gives it a kernel.
+
+    So runqemu treats wic images whose QB_FSINFO does not say otherwise.
+    """
+    return boot.fstype.startswith("wic") and "wic:no-kernel-in-fs" not in boot.get("qb_fsinfo")
+
+
+def root_disk(boot: QemuBoot, overlay: Path) -> str:
+    """Return the options of the root disk as runqemu chooses them, on the overlay.
 
     QB_ROOTFS_OPT may hard-code ``format=raw``; the overlay is qcow2.
     """
-    if boot.get("qb_rootfs_opt"):
-        words = [word.replace("@ROOTFS@", str(overlay)) for word in boot.words("qb_rootfs_opt")]
-        words = [re.sub(r"\bformat=\w+", "format=qcow2", word) for word in words]
-        return [
-            word if str(overlay) not in word or "format=" in word else f"{word},format=qcow2"
-            for word in words
-        ]
-    return ["-drive", f"file={overlay},if=virtio,format=qcow2"]
+    file = f"file={overlay},format=qcow2"
+    if boots_from_disk(boot):
+        kind = boot.get("qb_drive_type")
+        if kind.startswith("/dev/sd"):
+            return (
+                f"-drive if=none,id=hd,{file} -device virtio-scsi-pci,id=scsi "
+                "-device scsi-hd,drive=hd"
+            )
+        if kind.startswith("/dev/hd"):
+            return f"-drive {file}"
+        if kind.startswith("/dev/vdb"):
+            return f"-drive id=disk0,if=none,{file} -device virtio-blk-device,drive=disk0"
+        return f"-drive if=virtio,{file}"
+    words = boot.get("qb_rootfs_opt", "-drive file=@ROOTFS@,if=virtio").split(" ")
+    for index, word in enumerate(words):
+        if "@ROOTFS@" in word:
+            options = [one for one in word.split(",") if not one.startswith("format=")]
+            words[index] = ",".join([*options, "format=qcow2"]).replace("@ROOTFS@", str(overlay))
+    return " ".join(words)
 
 
 def _cpu(boot: QemuBoot, accelerator: Accelerator) -> list[str]:
@@ -104,6 +123,25 @@ def first_console(boot: QemuBoot) -> str:
     return f"console={serial_ports(boot)[0]}"
 
 
+def check_bootparams(boot: QemuBoot, options: BootOptions) -> None:
+    """Raise UsageError where kernel arguments are given that cannot reach the kernel."""
+    if options.bootparams and boots_from_disk(boot):
+        raise UsageError(
+            f"--bootparams cannot reach the kernel of {boot.source.name}: the boot loader inside "
+            f"of its {boot.fstype} image starts it",
+            "set them in the configuration of that boot loader (APPEND, or bootloader --append "
+            "in the .wks file)",
+        )
+
+
+def _kernel(deploy: DeployDir, options: BootOptions) -> list[str]:
+    check_bootparams(deploy.qemuboot, options)
+    if boots_from_disk(deploy.qemuboot):
+        return []
+    line = kernel_command_line(deploy.qemuboot, options.bootparams)
+    return ["-kernel", str(deploy.kernel), "-append", line]
+
+
 def qemu_command(
     deploy: DeployDir, name: str, options: BootOptions, accelerator: Accelerator, console_log: Path
 ) -> list[str]:
@@ -125,7 +163,7 @@ def qemu_command(
         *smp,
         "-m",
         str(memory_mib(boot, options.memory)),
-        *_disk(boot, Path(OVERLAY)),
+        *_split(root_disk(boot, Path(OVERLAY)), "qb_rootfs_opt"),
         "-netdev",
         f"user,id=net0{hostfwd}",
         *(network or ["-device", f"virtio-net-pci,netdev=net0,mac={mac_address(name)}"]),
@@ -138,10 +176,7 @@ def qemu_command(
         "-qmp",
         f"unix:{QMP_SOCKET},server=on,wait=off",
         *boot.words("qb_opt_append"),
-        "-kernel",
-        str(deploy.kernel),
-        "-append",
-        kernel_command_line(boot, options.bootparams),
+        *_kernel(deploy, options),
     ]
     for extra in options.qemuparams:
         argv += _split(extra, "--qemuparams")

@@ -15,15 +15,18 @@ import shutil
 from pathlib import Path
 
 from yoctovirt.base.files import write_atomically
+from yoctovirt.base.process import missing_tool
 from yoctovirt.boot.accel import Accelerator
 from yoctovirt.boot.qemuargs import (
     OVERLAY,
     QMP_SOCKET,
     SERIAL_SOCKET,
     BootOptions,
+    check_bootparams,
     first_console,
     mac_address,
     memory_mib,
+    root_disk,
 )
 from yoctovirt.build.deploydir import DeployDir
 from yoctovirt.build.qemuboot import QemuBoot
@@ -43,24 +46,18 @@ def write_conf(deploy: DeployDir, folder: Path, name: str, options: BootOptions)
         key: value.replace("@DEPLOY_DIR_IMAGE@", str(boot.deploy_dir))
         for key, value in boot.values.items()
     }
-    qemu = shutil.which(boot.get("qb_system_name"))
-    native = boot.deploy_dir / boot.get("staging_bindir_native", "/usr/bin")
-    if not (native / boot.get("qb_system_name")).exists() and qemu:
-        # The build's own QEMU is not here (an image that was copied): take the host's.
-        values["staging_bindir_native"] = str(Path(qemu).parent)
-        values["staging_dir_native"] = "/usr"
-        values["uninative_loader"] = ""
-    else:
-        for key in ("staging_bindir_native", "staging_dir_native"):
-            if boot.get(key):
-                values[key] = os.path.normpath(boot.deploy_dir / boot.get(key))
+    values.update(_native(boot))
     overlay = folder / OVERLAY
-    option = boot.get("qb_rootfs_opt") or "-drive file=@ROOTFS@,if=virtio,format=raw"
-    option = re.sub(r"\bformat=\w+", "format=qcow2", option.replace("@ROOTFS@", str(overlay)))
+    if boot.fstype.startswith("wic"):
+        # Only of an image of this name runqemu believes that it is qcow2, and only then
+        # it takes our option for the disk.
+        values["qb_default_fstype"] = "wic.qcow2"
+        link = f"{boot.get('image_link_name', deploy.image)}.wic.qcow2"
+        (folder / link).symlink_to(overlay)
     forward = f",hostfwd=tcp:127.0.0.1:{options.ssh_port}-:22" if options.ssh_port else ""
     values.update(
         deploy_dir_image=str(boot.deploy_dir),
-        qb_rootfs_opt=option,
+        qb_rootfs_opt=root_disk(boot, overlay),
         qb_slirp_opt=f"-netdev user,id=net0{forward}",
         qb_network_device=(
             boot.get("qb_network_device") or "-device virtio-net-pci,netdev=net0,mac=@MAC@"
@@ -78,6 +75,29 @@ def write_conf(deploy: DeployDir, folder: Path, name: str, options: BootOptions)
     return path
 
 
+def _native(boot: QemuBoot) -> dict[str, str]:
+    """Return where runqemu finds QEMU: the build's own where it is there, else the host's.
+
+    Both folders must exist, or runqemu asks bitbake and ends in a traceback.
+    """
+    name = boot.get("qb_system_name")
+    bindir = boot.deploy_dir / boot.get("staging_bindir_native", "/usr/bin")
+    if (bindir / name).exists():
+        bindir = Path(os.path.normpath(bindir))
+        folder = Path(os.path.normpath(boot.deploy_dir / boot.get("staging_dir_native", "/")))
+        # rm_work removes the one of the image, and leaves that of the helper.
+        folder = folder if folder.is_dir() else bindir.parent
+        return {"staging_bindir_native": str(bindir), "staging_dir_native": str(folder)}
+    qemu = shutil.which(name)
+    if qemu is None:
+        raise missing_tool(name)
+    return {
+        "staging_bindir_native": str(Path(qemu).parent),
+        "staging_dir_native": "/usr",
+        "uninative_loader": "",
+    }
+
+
 def runqemu_command(
     runqemu: Path,
     boot: QemuBoot,
@@ -92,6 +112,7 @@ def runqemu_command(
         raise BootError(
             f"{runqemu} cannot be run", "check out the layers again with 'yoctovirt build'"
         )
+    check_bootparams(boot, options)
     qemu = [
         "-name", name, "-display", "none",
         "-chardev",

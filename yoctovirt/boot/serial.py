@@ -86,7 +86,9 @@ class SerialShell:
                 LOGIN,
                 r"(?i)password: ?$",
                 r"(?i)login incorrect",
-                r"[#$] (?:\x1b\[\S+ ?)?$",
+                # A prompt; or a shell that has taken our name for a command, because
+                # what looked like a login prompt was a line of the kernel.
+                r"[#$] (?:\x1b\[\S+ ?)?$|\broot: (?:command )?not found",
                 EOF,
                 TIMEOUT,
             ]
