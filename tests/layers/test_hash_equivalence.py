@@ -33,8 +33,10 @@ local_conf_header:
 
 
 def rows(yv: Yoctovirt) -> int:
-    with sqlite3.connect(f"file:{yv.workspace}/hashserv/hashserv.db?mode=ro", uri=True) as database:
-        (count,) = database.execute("SELECT COUNT(*) FROM unihashes_v2").fetchone()
+    with sqlite3.connect(
+        f"file:{yv.workspace}/hashserv/scarthgap/hashserv.db?mode=ro", uri=True
+    ) as database:
+        (count,) = database.execute("SELECT COUNT(*) FROM unihashes_v3").fetchone()
     return int(count)
 
 
@@ -56,7 +58,7 @@ def test_two_builds_at_once_share_it(quick: Yoctovirt, places: Places) -> None:
     assert [call.returncode for call in calls] == [0, 0], outputs
     for role in ("one", "two"):
         link = yv.workspace / f"build-{role}/cache/hashserv.db"
-        assert link.resolve() == (yv.workspace / "hashserv/hashserv.db").resolve()
+        assert link.resolve() == (yv.workspace / "hashserv/scarthgap/hashserv.db").resolve()
         log = next(yv.workspace.glob(f"runs/*-build-{role}/build.log")).read_text()
         assert "database is locked" not in log
     assert rows(yv) > 50

@@ -86,7 +86,7 @@ def build(
         source = make_folder(workspace.path / "config") / f"{role.name}-{release}.yml"
         write_atomically(source, text)
         write_atomically(build_dir / _RELEASE, f"{release}\n")
-        _share_hash_equivalence(workspace, build_dir)
+        _share_hash_equivalence(workspace, build_dir, release)
         shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
         folders = [layers, build_dir, *shared, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
@@ -122,15 +122,16 @@ def _drop_defaults(config: dict[str, Any]) -> None:
     config.get("local_conf_header", {}).pop("shared-folders", None)
 
 
-def _share_hash_equivalence(workspace: Workspace, build_dir: Path) -> None:
-    """Let all build directories use one hash equivalence database.
+def _share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str) -> None:
+    """Let all build directories of a release use one hash equivalence database.
 
     bitbake has a variable for that from 2.18 on (BB_HASHSERVE_DB_DIR). Before, the
     server of each build opens ``hashserv.db`` in the cache folder: a link leads all
     of them to one SQLite database, which several processes may use at once (it is in
-    write-ahead mode, and SQLite locks the file that the link names).
+    write-ahead mode, and SQLite locks the file that the link names). Not of all
+    releases: scarthgap's server converts the tables that kirkstone's needs, and drops them.
     """
-    shared = make_folder(workspace.path / "hashserv") / "hashserv.db"
+    shared = make_folder(workspace.path / "hashserv" / release) / "hashserv.db"
     link = make_folder(build_dir / "cache") / "hashserv.db"
     try:
         if link.is_symlink() and link.resolve() == shared.resolve():
