@@ -34,7 +34,10 @@ def _deb822_entries(text: str) -> Iterator[tuple[str, str]]:
                 key, _, value = line.partition(":")
                 key = key.strip().lower()
                 fields[key] = value
-        if fields.get("enabled", "yes").strip() == "no" or "deb" not in fields.get("types", "").split():
+        if (
+            fields.get("enabled", "yes").strip() == "no"
+            or "deb" not in fields.get("types", "").split()
+        ):
             continue
         for uri in fields.get("uris", "").split():
             for suite in fields.get("suites", "").split():
@@ -50,8 +53,10 @@ def sources(etc: Path = Path("/etc/apt")) -> Iterator[tuple[str, str]]:
             yield from read(file.read_text())
 
 
-def host_mirrors(etc: Path = Path("/etc/apt"), os_release: Path = Path("/etc/os-release")) -> dict[str, str]:
-    """The bitbake variables that the host's sources give: both, one or none."""
+def host_mirrors(
+    etc: Path = Path("/etc/apt"), os_release: Path = Path("/etc/os-release")
+) -> dict[str, str]:
+    """Return the bitbake variables that the host's sources give: both, one or none."""
     found = re.search(r'^VERSION_CODENAME="?([\w-]+)', os_release.read_text(), re.M)
     codename = found[1] if found else ""
     wanted = {codename: MAIN, f"{codename}-security": SECURITY}
