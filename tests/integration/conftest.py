@@ -29,11 +29,6 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     pytest.fail(f"not within {seconds * PATIENCE:.0f} s: {what}")
 
 
-def _hear_interrupts() -> None:
-    """A shell that starts us in the background lets us inherit an ignored SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Yoctovirt:
     """The command line, called as a user calls it, in a workspace of its own."""
 
@@ -55,7 +50,6 @@ class Yoctovirt:
         return subprocess.Popen(
             self.argv(*arguments), env=self.env, stdin=subprocess.DEVNULL, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-            preexec_fn=_hear_interrupts,
         )  # fmt: skip
 
     def records(self) -> list[Path]:
