@@ -219,6 +219,7 @@ def main(arguments: list[str]) -> int:
         _, status = os.waitpid(child, 0)
     except ChildProcessError:
         return 125
+    _reap_orphans(child)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
