@@ -9,12 +9,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ROLE ?= reference
 
-.PHONY: help demo test lint unit integration test-layers benchmark wheel clean
+.PHONY: help demo test lint unit integration test-faults test-layers benchmark wheel clean
 
 help:
 	@echo "make demo         build, boot and smoke-test the reference node, write the report"
 	@echo "make test         linters, types, unit tests, integration tests on a real node"
 	@echo "make lint | unit | integration   the parts of it"
+	@echo "make test-faults  faults on real nodes that take their time"
 	@echo "make test-layers  kas, bitbake and runqemu on real layers (YOCTOVIRT_LAYER_MIRRORS)"
 	@echo "make benchmark    side-by-side measurements"
 	@echo "make wheel        the package, in dist/"
@@ -47,15 +48,19 @@ lint: .venv-stamps/dev
 	$(BIN)/lint-imports
 
 unit: .venv-stamps/dev
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -n 2 --must-run tests/unit
 
 integration: .venv-stamps/dev
-	YOCTOVIRT_REQUIRE_BROWSER=1 $(BIN)/pytest -v -rs --durations=10 --must-run tests/integration
+	YOCTOVIRT_REQUIRE_BROWSER=1 $(BIN)/pytest -v -rs --durations=10 --must-run \
+		-m "not faults" tests/integration
 
-# One pytest run, so that its last line counts all; -rs names what was left out and why.
-test: lint
-	YOCTOVIRT_REQUIRE_BROWSER=1 $(BIN)/pytest -v -rs --durations=10 --must-run
-	@echo "left to targets of their own: make test-layers (real layers, kas and bitbake)"
+# -rs names each test that was skipped and why; those that were deselected have their target.
+test: lint unit integration
+	@echo "left to targets of their own: make test-faults (deselected above: faults that take"
+	@echo "their time), make test-layers (real layers, kas, bitbake and runqemu)"
+
+test-faults: .venv-stamps/dev
+	$(BIN)/pytest -v -rs --durations=10 --must-run -m faults tests/integration
 
 test-layers: .venv-stamps/dev
 	scripts/host-setup layers

@@ -94,7 +94,9 @@ def test_interrupt_of_a_ready_node(fresh: Yoctovirt) -> None:
     interrupt(boot)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.faults)]
+)
 def test_interrupt_while_checks_run(fresh: Yoctovirt, number: int) -> None:
     ci = fresh.start("ci", "reference")
 
@@ -125,6 +127,7 @@ def test_two_boots_of_one_role(fresh: Yoctovirt) -> None:
     assert stopped.stdout.count(": quit") == 2, stopped.stdout
 
 
+@pytest.mark.faults
 def test_guest_powers_itself_off(fresh: Yoctovirt) -> None:
     assert fresh.run("boot", "reference", "--detach").returncode == 0
     fresh.run("ssh", "reference", "systemctl poweroff")
@@ -132,6 +135,7 @@ def test_guest_powers_itself_off(fresh: Yoctovirt) -> None:
     assert "no node is running" in fresh.run("nodes").stderr
 
 
+@pytest.mark.faults
 def test_node_dies_under_the_checks(fresh: Yoctovirt) -> None:
     """The first check that finds the node gone says so; no other waits for it again."""
     assert fresh.run("boot", "reference", "--detach").returncode == 0
@@ -145,6 +149,7 @@ def test_node_dies_under_the_checks(fresh: Yoctovirt) -> None:
     assert any("the node is gone" in check["message"] for check in fresh.last_record()["checks"])
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("cpu", ["host", "qemu64"])
 def test_kvm_that_does_not_work(fresh: Yoctovirt, tmp_path: Path, cpu: str) -> None:
     """Where the device opens and QEMU dies, or hangs, TCG takes over, with the reason."""
@@ -172,6 +177,7 @@ def test_kvm_that_does_not_work(fresh: Yoctovirt, tmp_path: Path, cpu: str) -> N
     assert fresh.run("stop", "reference", "--now").returncode == 0
 
 
+@pytest.mark.faults
 class TestBuild:
     """Faults while the reference image is built, in a cache of its own."""
 
@@ -229,6 +235,7 @@ class TestDiskFull:
         assert "building the image needs" in done.stderr
         assert "YOCTOVIRT_CACHE_DIR" in done.stderr
 
+    @pytest.mark.faults
     def test_in_the_middle(self, small: Path, tmp_path: Path) -> None:
         """The check beforehand is made blind: somebody else fills the disk meanwhile."""
         site = tmp_path / "sitecustomize.py"
