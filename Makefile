@@ -36,7 +36,7 @@ help:
 .venv-stamps/dev: pyproject.toml .venv-stamps/host-test
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $@ .venv-stamps/run
+	@touch .venv-stamps/host-demo .venv-stamps/run $@
 
 demo: .venv-stamps/run
 	$(BIN)/yoctovirt --workspace demo ci $(ROLE)

@@ -17,7 +17,12 @@ MASKED = (
     "e2scrub_all.timer",
     "e2scrub_reap.service",
     "fstrim.timer",
+    "getty@tty1.service",
     "man-db.timer",
+    "modprobe@dm_mod.service",
+    "modprobe@drm.service",
+    "modprobe@efi_pstore.service",
+    "modprobe@loop.service",
     "motd-news.timer",
     "proc-sys-fs-binfmt_misc.automount",
     "systemd-binfmt.service",
@@ -32,6 +37,9 @@ MASKED = (
     "systemd-update-utmp.service",
     "unattended-upgrades.service",
     "snapd.service",
+    "sys-kernel-tracing.mount",
+    "systemd-network-generator.service",
+    "systemd-pstore.service",
 )
 ENABLED = (
     "systemd-networkd.service",
