@@ -36,6 +36,8 @@ MASKED = (
     "systemd-tmpfiles-clean.timer",
     "systemd-update-utmp.service",
     "unattended-upgrades.service",
+    # The manager of root's own units costs a second of each first login.
+    "user@0.service",
     "snapd.service",
     "sys-kernel-tracing.mount",
     "systemd-network-generator.service",
@@ -74,12 +76,23 @@ After=ssh.service serial-getty@ttyS0.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/systemctl start --no-block {units}
+ExecStart=/usr/lib/yoctovirt/late {units}
 
 [Install]
 WantedBy=multi-user.target
 """
 _LATE_UNIT = "yoctovirt-late.service"
+#: Whoever waits for the node is served first. Nobody may come at all: then after 10 s.
+#: Beside each session's file lies a FIFO, "<id>.ref", whose reader would wait forever.
+_LATE_SCRIPT = """\
+#!/bin/sh
+turns=0
+while [ $turns -lt 20 ] && ! grep -qs '^SERVICE=sshd' /run/systemd/sessions/*[0-9]; do
+    sleep 0.5
+    turns=$((turns + 1))
+done
+exec systemctl start --no-block "$@"
+"""
 _VOLATILE_JOURNAL = "[Journal]\nStorage=volatile\n"
 
 
@@ -127,6 +140,7 @@ def overlay_files(role: Role, keys: Keys) -> dict[str, tuple[str, int]]:
     if role.debian and role.debian.after_ssh:
         late = _LATE.format(units=" ".join(role.debian.after_ssh))
         files[f"usr/lib/systemd/system/{_LATE_UNIT}"] = (late, 0o644)
+        files["usr/lib/yoctovirt/late"] = (_LATE_SCRIPT, 0o755)
     return files
 
 

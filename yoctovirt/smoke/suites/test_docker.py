@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -51,15 +52,43 @@ def image(node: SmokeNode) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def container(node: SmokeNode, image: str) -> Iterator[str]:
-    """Start a container in the background; remove it at the end."""
+    """Start a container on the bridge, in the background; remove it at the end.
+
+    Its host name is its name.
+    """
     name = f"yoctovirt-{secrets.token_hex(4)}"
-    node.check(
-        f"docker run -d --name {name} --network none {image} "
-        f"/bin/sh -c 'echo out-{name}; echo err-{name} >&2; exec sleep 1000'",
-        timeout=90,
-        why="a container could not be started in the background",
+    try:
+        node.check(
+            f"docker run -d --name {name} --hostname {name} {image} /bin/sleep 1000",
+            timeout=90,
+            why="a container could not be started in the background",
+        )
+        yield name
+    finally:
+        node.run(f"docker rm -f {name}", timeout=60)
+
+
+@dataclass(frozen=True)
+class Exited:
+    """A container that has run to its end, and what docker run gave."""
+
+    name: str
+    exit_status: int
+    output: str
+
+
+@pytest.fixture(scope="module")
+def exited(node: SmokeNode, image: str) -> Iterator[Exited]:
+    """Run a container without a network that writes to both streams and exits with 42.
+
+    One container serves several checks: where CPUs are emulated each start takes seconds.
+    """
+    name = f"yoctovirt-{secrets.token_hex(4)}"
+    script = f"echo out-{name}; echo err-{name} >&2; ls /sys/class/net; exit 42"
+    done = node.run(
+        f"docker run --name {name} --network none {image} /bin/sh -c '{script}' 2>&1", timeout=90
     )
-    yield name
+    yield Exited(name, done.exit_status, done.output)
     node.run(f"docker rm -f {name}", timeout=60)
 
 
@@ -87,19 +116,40 @@ def test_image_from_tarball(node: SmokeNode, image: str) -> None:
     assert int(listed) > 100_000, f"the image has {listed} bytes"
 
 
-def test_run_without_network(node: SmokeNode, image: str) -> None:
+def test_run_without_network(exited: Exited) -> None:
     """A container without a network runs, and has the loopback only."""
-    word = secrets.token_hex(8)
-    out = node.check(
-        f"docker run --rm --network none {image} /bin/sh -c 'echo {word}; ls /sys/class/net'",
-        timeout=90,
+    lines = exited.output.split()
+    assert f"out-{exited.name}" in lines, f"the container did not print its word:\n{exited.output}"
+    words = (f"out-{exited.name}", f"err-{exited.name}")
+    interfaces = [line for line in lines if line not in words]
+    assert interfaces == ["lo"], f"expected the loopback only, the container has {interfaces}"
+
+
+def test_exit_status(exited: Exited) -> None:
+    """The exit status of a container is the exit status of docker run."""
+    assert exited.exit_status == 42, (
+        f"the container exits with 42, docker run did with {exited.exit_status}:\n{exited.output}"
     )
-    lines = out.split()
-    assert lines[:1] == [word], f"the container did not print {word}:\n{out}"
-    assert lines[1:] == ["lo"], f"expected the loopback only, the container has {lines[1:]}"
 
 
-def test_run_with_network(node: SmokeNode, image: str) -> None:
+def test_logs(node: SmokeNode, exited: Exited) -> None:
+    """What a container prints is kept by docker logs, both streams of it."""
+    kept = node.check(f"docker logs {exited.name} 2>&1").split()
+    for stream in ("out", "err"):
+        assert kept.count(f"{stream}-{exited.name}") == 1, f"docker logs gave {kept}"
+
+
+def test_removal(node: SmokeNode, exited: Exited) -> None:
+    """A removed container is gone."""
+    listing = "docker ps -a --format '{{.Names}}'"
+    listed = node.check(listing).split()
+    assert exited.name in listed, f"a container that has exited is not listed: {listed}"
+    node.check(f"docker rm {exited.name}")
+    listed = node.check(listing).split()
+    assert exited.name not in listed, "a removed container is still listed"
+
+
+def test_run_with_network(node: SmokeNode, container: str) -> None:
     """A container on the bridge has an address and reaches the node."""
     gateway = node.check(
         "docker network inspect bridge --format '{{(index .IPAM.Config 0).Gateway}}'"
@@ -108,7 +158,7 @@ def test_run_with_network(node: SmokeNode, image: str) -> None:
         bridge = node.check("ip -4 -o addr show dev docker0")
         gateway = re.findall(r"inet ([\d.]+)", bridge)[0]
     out = node.check(
-        f"docker run --rm {image} /bin/sh -c "
+        f"docker exec {container} /bin/sh -c "
         f"'ip -4 -o addr show dev eth0; ping -c 1 -W 10 {gateway} && echo reached'",
         timeout=90,
         why=f"a container cannot reach the node at {gateway}",
@@ -117,37 +167,10 @@ def test_run_with_network(node: SmokeNode, image: str) -> None:
     assert "reached" in out, f"no answer from {gateway}:\n{out}"
 
 
-def test_exit_status(node: SmokeNode, image: str) -> None:
-    """The exit status of a container is the exit status of docker run."""
-    node.check(f"docker run --rm --network none {image} /bin/sh -c 'exit 42'", 90, status=42)
-
-
 def test_exec(node: SmokeNode, container: str) -> None:
     """A command runs in a running container, and its exit status comes through."""
     word = secrets.token_hex(8)
-    out = node.check(f"docker exec {container} /bin/sh -c 'echo {word}; hostname'")
-    assert out.split()[:1] == [word], f"docker exec gave {out!r}"
-    inside = node.check(f"docker inspect --format '{{{{.Config.Hostname}}}}' {container}").strip()
-    assert out.split()[1:] == [inside], f"the host name inside is {out.split()[1:]}, not {inside}"
-    node.check(f"docker exec {container} /bin/sh -c 'exit 9'", status=9)
-
-
-def test_logs(node: SmokeNode, container: str) -> None:
-    """What a container prints is kept by docker logs, both streams of it."""
-    lines = node.check(f"docker logs {container}").split()
-    assert sorted(lines) == [f"err-{container}", f"out-{container}"], f"docker logs gave {lines}"
-
-
-def test_removal(node: SmokeNode, image: str) -> None:
-    """A removed container is gone, and its file system with it."""
-    name = f"yoctovirt-{secrets.token_hex(4)}"
-    node.check(f"docker create --name {name} --network none {image} /bin/true", timeout=60)
-    try:
-        listed = node.check("docker ps -a --format '{{.Names}}'").split()
-        assert name in listed, f"a created container is not listed: {listed}"
-        node.check(f"docker rm {name}")
-        listed = node.check("docker ps -a --format '{{.Names}}'").split()
-        assert name not in listed, "a removed container is still listed"
-        node.check(f"docker inspect {name}", status=1)
-    finally:
-        node.run(f"docker rm -f {name}")
+    out = node.check(
+        f"docker exec {container} /bin/sh -c 'echo {word}; hostname; exit 9'", status=9
+    )
+    assert out.split() == [word, container], f"docker exec gave {out!r}"
