@@ -30,6 +30,13 @@ local_conf_header:
     do_install[vardeps] += "YV_TEST_NEUTRAL"
     YV_TEST_NEUTRAL:pn-quick-base = "another value"
 """
+#: With a database of its own: the proof that it is the shared one that helps.
+ALONE = """\
+header: {version: 19}
+local_conf_header:
+  alone: |
+    PERSISTENT_DIR = "${TOPDIR}/alone"
+"""
 
 
 def rows(yv: Yoctovirt) -> int:
@@ -46,12 +53,15 @@ def test_two_builds_at_once_share_it(quick: Yoctovirt, places: Places) -> None:
     own.mkdir(parents=True)
     (yv.workspace / "yoctovirt.yml").write_text("version: 1\n")
     (yv.workspace / "downloads").symlink_to(quick.workspace / "downloads")
-    for role in ("one", "two", "three"):
+    for role in ("one", "two", "three", "four"):
         for suffix in ("yml", "role.yml"):
             shutil.copy(data_root() / f"kas/inc/quick.{suffix}", own / f"{role}.{suffix}")
-    equivalence, neutral = yv.workspace / "equivalence.yml", yv.workspace / "neutral.yml"
+    equivalence, neutral, alone = (
+        yv.workspace / f"{name}.yml" for name in ("equivalence", "neutral", "alone")
+    )
     equivalence.write_text(EQUIVALENCE)
     neutral.write_text(NEUTRAL)
+    alone.write_text(ALONE)
 
     calls = [yv.start("build", role, "--with", str(equivalence)) for role in ("one", "two")]
     outputs = [call.communicate(timeout=900 * PATIENCE)[0] for call in calls]
@@ -72,4 +82,10 @@ def test_two_builds_at_once_share_it(quick: Yoctovirt, places: Places) -> None:
     got = figures(yv)
     print(f"fresh directory after an output-neutral change: {got}")
     assert got["sstate_local"] >= got["sstate_wanted"] - 3
+
+    done = yv.run("build", "four", *both, "--with", str(alone), timeout=1800)
+    assert done.returncode == 0, done.stderr
+    missed = figures(yv)
+    print(f"the same with a database of its own: {missed}")
+    assert missed["sstate_local"] < got["sstate_local"] - 10
     yv.assert_nothing_left()

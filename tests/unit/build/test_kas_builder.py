@@ -115,6 +115,37 @@ def test_a_commit_that_its_branch_has_lost_builds_each_time(poky: FakePoky) -> N
         ] is None  # fmt: skip
 
 
+def test_a_build_does_not_touch_the_layers_that_another_one_starts_with(poky: FakePoky) -> None:
+    assert poky.call("build", "mine").returncode == 0
+    # What git in another build would have at this moment.
+    checkout = poky.workspace / "layers" / "scarthgap" / "poky"
+    (checkout / ".git" / "index.lock").touch()
+    done = poky.call("build", "mine")
+    assert done.returncode == 0, done.stderr
+    assert "--skip repos_checkout" in done.stderr
+
+
+def test_patches_are_left_to_kas_and_taken_back(poky: FakePoky, tmp_path: Path) -> None:
+    checkout = poky.workspace / "layers" / "scarthgap" / "poky"
+    patch = tmp_path / "own" / "words.patch"
+    patch.parent.mkdir()
+    patch.write_text("--- /dev/null\n+++ b/PATCHED\n@@ -0,0 +1 @@\n+word\n")
+    mine = patch.with_name("mine.yml")
+    mine.write_text(
+        "header: {version: 19}\n"
+        f"repos:\n  own: {{path: {patch.parent}, layers: {{.: disabled}}}}\n"
+        "  poky:\n    patches:\n      words: {repo: own, path: words.patch}\n"
+    )
+    for _ in range(2):
+        done = poky.call("build", "mine", "--with", str(mine))
+        assert done.returncode == 0, done.stderr
+        assert "--skip" not in done.stderr
+        assert (checkout / "PATCHED").is_file()
+    done = poky.call("build", "mine")
+    assert done.returncode == 0, done.stderr
+    assert not (checkout / "PATCHED").exists()
+
+
 def test_a_failing_task_is_named_with_the_errors_of_its_log(poky: FakePoky) -> None:
     poky.do("fail")
     done = poky.call("build", "mine")

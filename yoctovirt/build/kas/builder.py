@@ -90,7 +90,10 @@ def build(
         shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
         folders = [layers, build_dir, *shared, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
-        figures = _run_kas(source, workspace, layers, build_dir, user, log, screen, build_log, lock)
+        skip = () if _kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
+        figures = _run_kas(
+            [*skip, str(source)], workspace, layers, build_dir, user, log, screen, build_log, lock
+        )
     deploy = _find_deploy_dir(config, build_dir)
     return KasResult(deploy, release, config, figures, find_runqemu(layers))
 
@@ -122,6 +125,19 @@ def _drop_defaults(config: dict[str, Any]) -> None:
     config.get("local_conf_header", {}).pop("shared-folders", None)
 
 
+def _kas_must_check_out(config: dict[str, Any], checkout: Checkout) -> bool:
+    """Whether kas has more to do with the repositories than we have done.
+
+    Its `git checkout` of what stands at its commit changes nothing, but locks the index:
+    of two builds that start at once, one would die of the other's lock. Patches and
+    signatures are left to kas, and so is the way back from what it had patched.
+    """
+    repos = [repo or {} for repo in config["repos"].values()]
+    if any(repo.get("patches") or repo.get("signed") for repo in repos):
+        return True
+    return not all(checkout.exactly_at(pin) for pin in pins_of(config))
+
+
 def _share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str) -> None:
     """Let all build directories of a release use one hash equivalence database.
 
@@ -145,7 +161,7 @@ def _share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str)
 
 
 def _run_kas(
-    source: Path,
+    arguments: list[str],
     workspace: Workspace,
     layers: Path,
     build_dir: Path,
@@ -165,7 +181,7 @@ def _run_kas(
         # kas brings a HOME of its own, so that ~/.gitconfig does not count.
         "GITCONFIG_FILE": str(gitconfig),
     }
-    argv = user.argv([sys.executable, "-m", "kas", "build", str(source)])
+    argv = user.argv([sys.executable, "-m", "kas", "build", *arguments])
     screen.command(log.note(argv, env=ours))
     with build_log.open("ab") as output:
         start = build_log.stat().st_size
