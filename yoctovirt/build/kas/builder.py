@@ -86,11 +86,16 @@ def build(
         source = make_folder(workspace.path / "config") / f"{role.name}-{release}.yml"
         write_atomically(source, text)
         write_atomically(build_dir / _RELEASE, f"{release}\n")
-        _share_hash_equivalence(workspace, build_dir, release)
+        share_hash_equivalence(workspace, build_dir, release)
         shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
         folders = [layers, build_dir, *shared, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
-        figures = _run_kas(source, workspace, layers, build_dir, user, log, screen, build_log, lock)
+        status, said = run_kas(
+            ["build", str(source)], workspace, layers, build_dir, user, log, screen, build_log, lock
+        )
+    if status:
+        raise explain(said, status, build_log)
+    figures = build_figures(said)
     deploy = _find_deploy_dir(config, build_dir)
     return KasResult(deploy, release, config, figures, find_runqemu(layers))
 
@@ -122,7 +127,7 @@ def _drop_defaults(config: dict[str, Any]) -> None:
     config.get("local_conf_header", {}).pop("shared-folders", None)
 
 
-def _share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str) -> None:
+def share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str) -> None:
     """Let all build directories of a release use one hash equivalence database.
 
     bitbake has a variable for that from 2.18 on (BB_HASHSERVE_DB_DIR). Before, the
@@ -144,17 +149,22 @@ def _share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str)
         raise disk_error(error, link) from error
 
 
-def _run_kas(
-    source: Path,
+def run_kas(
+    words: list[str],
     workspace: Workspace,
     layers: Path,
     build_dir: Path,
     user: BuildUser,
     log: CommandLog,
     screen: Screen,
-    build_log: Path,
+    output_log: Path,
     lock: Lock,
-) -> dict[str, int]:
+) -> tuple[int, str]:
+    """Run ``kas WORDS`` in *build_dir*; return its exit status and what it printed.
+
+    The output is appended to *output_log*; *lock* is held until all of bitbake has ended,
+    also where we are killed. Raises KeyboardInterrupt when bitbake has ended after Ctrl-C.
+    """
     gitconfig = workspace.path / "config" / "gitconfig"
     write_atomically(gitconfig, "[safe]\n\tdirectory = *\n")
     ours = {
@@ -165,10 +175,10 @@ def _run_kas(
         # kas brings a HOME of its own, so that ~/.gitconfig does not count.
         "GITCONFIG_FILE": str(gitconfig),
     }
-    argv = user.argv([sys.executable, "-m", "kas", "build", str(source)])
+    argv = user.argv([sys.executable, "-m", "kas", *words])
     screen.command(log.note(argv, env=ours))
-    with build_log.open("ab") as output:
-        start = build_log.stat().st_size
+    with output_log.open("ab") as output:
+        start = output_log.stat().st_size
         job = Guarded(
             argv,
             cwd=build_dir,
@@ -179,13 +189,10 @@ def _run_kas(
             # Where we are killed, the next build waits until all of this one has ended.
             lock=lock,
         )
-        status = follow(job, build_log, start, screen)
-    with build_log.open("rb") as written:
+        status = follow(job, output_log, start, screen)
+    with output_log.open("rb") as written:
         written.seek(start)
-        text = written.read().decode(errors="replace")
-    if status:
-        raise explain(text, status, build_log)
-    return build_figures(text)
+        return status, written.read().decode(errors="replace")
 
 
 def _find_deploy_dir(config: dict[str, Any], build_dir: Path) -> DeployDir:
