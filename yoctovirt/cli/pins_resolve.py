@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -53,6 +53,7 @@ def command(
     resolve.
     """
     from yoctovirt.base.screen import Screen
+    from yoctovirt.cli.states import result_line, state_as_json
     from yoctovirt.config.matrix import matrix
     from yoctovirt.config.resolved import Results
     from yoctovirt.errors import UsageError
@@ -151,24 +152,3 @@ def _one(
         print_error(f"{cell}: {error.message}", error.hint)
         return [error.exit_code]
     return []
-
-
-def state_as_json(cell: Cell, state: State) -> dict[str, Any]:
-    """Return what is known of a cell, for programs."""
-    return {
-        "role": cell.role, "features": list(cell.features), "release": cell.release,
-        "machine": cell.machine, "state": state.kind, "reason": state.reason,
-        "result": state.entry,
-    }  # fmt: skip
-
-
-def result_line(cell: Cell, state: State) -> str:
-    """Return what is known of a cell as one line."""
-    head = f"{cell.key:40} {state.kind:11}"
-    figures = (state.entry or {}).get("figures", {})
-    if state.kind == "ok" and figures:
-        return (
-            f"{head} {figures['recipes']} recipes, {figures['tasks']} tasks, "
-            f"{figures['edges']} edges ({(state.entry or {})['date'][:10]})"
-        )
-    return f"{head} {state.reason}".rstrip()

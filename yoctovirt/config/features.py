@@ -6,7 +6,8 @@ in ``<name>.feature.yml`` beside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,19 @@ def check_feature(role: Role, name: str) -> Feature:
             f"{', '.join(offered) or 'none'}",
         )
     return feature
+
+
+def with_features(role: Role, names: Iterable[str]) -> Role:
+    """Return *role* as it is with the features *names*: what it promises and needs then.
+
+    Raises UsageError for a feature that is unknown or that the role cannot take in.
+    """
+    for name in dict.fromkeys(names):
+        feature = check_feature(role, name)
+        role = replace(
+            role,
+            promises=tuple(dict.fromkeys([*role.promises, *feature.promises])),
+            disk_gib=role.disk_gib + feature.disk_gib,
+            node=replace(role.node, memory=role.node.memory + feature.memory),
+        )
+    return role

@@ -21,6 +21,7 @@ from typing import Any
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.config.cells import OWN_REPO, choose_machine, kas_files
+from yoctovirt.config.features import check_feature
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.roles import Role
 from yoctovirt.config.yamlfile import load_mapping
@@ -67,9 +68,11 @@ def flatten(
     """Return the complete kas configuration of *role* on *release* as one mapping.
 
     *extra* are kas files of the user, merged last. Raises UsageError where kas
-    does not accept one of the files, and for an unknown machine.
+    does not accept one of the files, and for an unknown machine or feature.
     """
     chosen = choose_machine(role, machine, own=bool(extra))
+    for feature in features:
+        check_feature(role, feature)
     root = data_root()
     own = role.source.with_name(f"{role.name}.yml")
     with tempfile.TemporaryDirectory(prefix="yoctovirt-kas-") as name:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.config.cells import Cell, choose_machine, machines
 from yoctovirt.config.features import check_feature
 from yoctovirt.config.kasfile import choose_release, releases
+from yoctovirt.config.resolved import Results
 from yoctovirt.config.roles import Role
 from yoctovirt.errors import UsageError
 
@@ -54,3 +56,21 @@ def cell_of(
         choose_machine(role, machine),
         tuple(dict.fromkeys(features)),
     )
+
+
+def refuse_unresolved(
+    role: Role,
+    release: str | None,
+    machine: str | None,
+    features: Iterable[str],
+    workspace: Path | None,
+) -> None:
+    """Raise UsageError with the reason where a call names a cell known not to resolve.
+
+    What has not been checked, or was before a change, is not refused. *workspace* may
+    hold results of its own.
+    """
+    cell = cell_of(role, release, machine, features)
+    for feature in cell.features:
+        check_feature(role, feature)
+    Results(workspace).require(role, cell, matrix([role], features=cell.features))

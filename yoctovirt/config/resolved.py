@@ -118,6 +118,16 @@ class Results:
             return State("ok", "", newest)
         return State("fails", str(newest.get("reason", "")), newest)
 
+    def featured(self, role: Role) -> list[Cell]:
+        """Return the cells of *role* with optional features for which there is a result."""
+        found = set()
+        for key in (key for file in self._files for key in file):
+            names, release, machine = key.split("/")
+            name, *features = names.split("+")
+            if name == role.name and features:
+                found.add(Cell(name, release, machine, tuple(features)))
+        return sorted(found)
+
     def require(self, role: Role, cell: Cell, cells: list[Cell]) -> None:
         """Raise UsageError where *cell* is known not to resolve, with the reason.
 

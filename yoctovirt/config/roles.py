@@ -27,6 +27,7 @@ class NodeNeeds:
     memory: int = 1024  #: MiB
     cpus: int = 1
     order: int = 1  #: nodes of a set start in this order
+    runqemu: str = ""  #: arguments that runqemu needs besides memory and CPUs
 
 
 @dataclass(frozen=True)

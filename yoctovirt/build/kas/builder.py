@@ -18,6 +18,7 @@ from yoctovirt.build.kas.preflight import check_host
 from yoctovirt.build.kas.user import BuildUser, choose_build_user
 from yoctovirt.config.kasfile import choose_release, flatten, kas_environment, to_yaml
 from yoctovirt.config.layers import Checkout, pins_of
+from yoctovirt.config.matrix import refuse_unresolved
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BuildError
@@ -36,6 +37,11 @@ class KasOptions:
     machine: str | None = None
     build_user: str | None = None
     extra: tuple[Path, ...] = ()  #: kas files of the user, merged last
+    features: tuple[str, ...] = ()  #: optional features of the role
+
+    def names_anything(self) -> bool:
+        """Whether the call asks for anything that only kas can do."""
+        return bool(self.release or self.machine or self.extra or self.features)
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,15 @@ def build(
     when bitbake has ended after Ctrl-C.
     """
     release = choose_release(role, options.release)
+    if not options.extra:  # with files of their own users may have mended what was wrong
+        refuse_unresolved(role, release, options.machine, options.features, workspace.path)
     user = choose_build_user(options.build_user)
     build_dir = build_dir_for(workspace, role.name, release)
     check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
-    config = flatten(role, release, log, extra=options.extra, machine=options.machine)
+    config = flatten(
+        role, release, log,
+        extra=options.extra, machine=options.machine, features=options.features,
+    )  # fmt: skip
     layers = workspace.path / "layers" / release
     make_folder(build_dir)
     busy = f"{build_dir} is in use: another build of {role.name} is running"
