@@ -89,7 +89,7 @@ def test_what_changes_the_fingerprint(root: Path, path: str, old: str, new: str)
         ("layers-manifest/scarthgap.yml", "ea865f696512", "ea865f696513"),  # not of this role
         ("layers-manifest/kirkstone.yml", "58f9b898daef", "58f9b898daee"),  # another release
         ("kas/inc/virt.yml", "# LAYERDEPENDS", "# What it depends on: LAYERDEPENDS"),
-        ("kas/inc/controller.yml", "QB_MEM", "QB_MEMORY"),  # another role
+        ("kas/inc/controller.yml", "prio: 10", "prio: 11"),  # another role
         ("recipes-extra/meta-yoctovirt-hosts/README.md", "Images", "The images"),
         ("recipes-extra/meta-yoctovirt-quick/conf/layer.conf", '"10"', '"11"'),  # not taken
     ],

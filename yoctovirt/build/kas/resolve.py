@@ -146,13 +146,15 @@ def resolve(
         share_hash_equivalence(workspace, build_dir, cell.release)
         shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
         user.take([layers, build_dir, *shared, workspace.path / "hashserv", source.parent], log)
+        target = config["target"]
+        images = target if isinstance(target, str) else " ".join(target)
         status, output = run_kas(
-            ["shell", str(source), "-c", f"bitbake -g {config['target']}"],
+            ["shell", str(source), "-c", f"bitbake -g {images}"],
             workspace, layers, build_dir, user, log, screen, output_log, lock,
         )  # fmt: skip
         said = read_output(output, [layers, build_dir, workspace.path])
         _blame_the_host(said)
-        entry["target"] = config["target"]
+        entry["target"] = images
         entry["log"] = str(output_log.relative_to(workspace.path))
         entry["figures"] = said.figures
         if said.unresolved or said.errors:
