@@ -44,6 +44,16 @@ def test_a_cell_that_resolves_is_stored_and_asked_once(poky: FakePoky) -> None:
     assert "Parsing of 2914" in (poky.workspace / entry["log"]).read_text()
     assert str(poky.workspace) not in json.dumps(entry)
 
+    (row,) = [
+        line for line in poky.call("roles").stdout.splitlines()
+        if line.startswith("mine ") and "MiB" not in line
+    ]  # fmt: skip
+    assert row.split() == ["mine", "?", "?", "ok", "?", "?", "?"]
+    assert row == row.rstrip()
+    about = poky.call("roles", "mine").stdout
+    assert f"{CELL:40} ok          2 recipes, 2 tasks, 1 edges" in about
+    assert 'nographic slirp qemuparams="-m 1024 -smp 1"' in about
+
     (poky.control / "seen.json").unlink()
     again = poky.call(*CHOICE)
     assert again.returncode == 0
