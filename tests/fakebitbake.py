@@ -44,6 +44,26 @@ with (control / "pids").open("a") as pids:
 def say(line):
     print(line, flush=True)
 
+if "-g" in sys.argv:
+    say("Parsing of 2914 .bb files complete (0 cached, 2914 parsed). 4403 targets, 80 skipped, "
+        "37 masked, 0 errors.")
+    if do == "unresolved":
+        say("ERROR: Nothing RPROVIDES 'gone' (but /x/poky/meta/a.bb RDEPENDS on or otherwise "
+            "requires it)")
+        say("NOTE: Runtime target 'gone' is unbuildable, removing...")
+        say("ERROR: Required build target 'my-image' has no buildable providers.")
+        sys.exit(1)
+    if do == "host":
+        say("ERROR:  OE-core's config sanity checker detected a potential misconfiguration.")
+        say("    Please install the following missing utilities: chrpath")
+        sys.exit(1)
+    if do == "silent":
+        sys.exit(3)
+    (build / "pn-buildlist").write_text("one\\ntwo\\n")
+    (build / "task-depends.dot").write_text(
+        'digraph depends {{\\n"one.do_build" [label="one do_build\\\\n:1.0"]\\n'
+        '"two.do_build" [label="two"]\\n"two.do_build" -> "one.do_build"\\n}}\\n')
+    sys.exit(0)
 say("Initialising tasks...Sstate summary: Wanted 53 Local 51 Mirrors 0 Missed 2 Current 7 "
     "(96% match, 97% complete)")
 say("NOTE: Running task 3 of 127 (/x/poky/meta/recipes-core/busybox/busybox_1.36.1.bb:do_compile)")
@@ -91,10 +111,11 @@ time.sleep(0.3)
 _DRIVER = """\
 import os, sys
 from pathlib import Path
-from yoctovirt.build.kas import builder, follow
+from yoctovirt.build.kas import builder, follow, resolve
 from yoctovirt.build.kas.user import BuildUser
-builder.choose_build_user = lambda named: BuildUser(None, os.getuid(), os.getgid(), Path.home())
-builder.check_host = lambda *args, **kwargs: None
+for module in (builder, resolve):
+    module.choose_build_user = lambda named: BuildUser(None, os.getuid(), os.getgid(), Path.home())
+    module.check_host = lambda *args, **kwargs: None
 follow.STOP_SECONDS = float(sys.argv[1])
 from yoctovirt.cli import main
 main(sys.argv[2:])

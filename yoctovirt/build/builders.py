@@ -34,6 +34,7 @@ class Built:
     runqemu: Path | None = None
     config: dict[str, Any] | None = None  #: the flattened kas configuration
     figures: dict[str, int] = field(default_factory=dict)
+    features: tuple[str, ...] = ()  #: features of the role that it was built with
 
 
 def build_role(
@@ -53,10 +54,10 @@ def build_role(
     """
     build_log = record / "build.log"
     if role.builder == "debian":
-        if options is not None and (options.release or options.extra or options.machine):
+        if options is not None and options.names_anything():
             raise UsageError(
                 f"role {role.name} is made of Debian packages",
-                "--release, --machine and --with are for roles of the kas builder",
+                "--release, --machine, --feature and --with are for roles of the kas builder",
             )
         from yoctovirt.build.debian.builder import build as build_debian
 
@@ -68,11 +69,11 @@ def build_role(
         from yoctovirt.build.kas.builder import KasOptions
         from yoctovirt.build.kas.builder import build as build_kas
 
-        done = build_kas(
-            role, workspace, options or KasOptions(), log, screen,
-            build_log=build_log, record=record,
-        )  # fmt: skip
-        built = Built(done.deploy, done.release, done.runqemu, done.config, done.figures)
+        options = options or KasOptions()
+        done = build_kas(role, workspace, options, log, screen, build_log=build_log, record=record)
+        built = Built(
+            done.deploy, done.release, done.runqemu, done.config, done.figures, options.features
+        )
     _publish(workspace.build_dir(role.name), built)
     return built
 
@@ -84,6 +85,7 @@ def _publish(build_dir: Path, built: Built) -> None:
         "image": built.deploy.image,
         "release": built.release,
         "runqemu": str(built.runqemu) if built.runqemu else None,
+        "features": list(built.features),
     }
     try:
         write_atomically(build_dir / _DEPLOYED, json.dumps(about) + "\n")
@@ -112,6 +114,7 @@ def what_was_built(role: Role, workspace: Workspace) -> Built:
         open_deploy_dir(link.resolve(), about.get("image")),
         about.get("release"),
         Path(runqemu) if runqemu else None,
+        features=tuple(about.get("features", ())),
     )
 
 

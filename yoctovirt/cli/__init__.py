@@ -25,6 +25,7 @@ VERBS = {
     "stop": "Stop a running node.",
     "config": "Print the complete kas configuration of a role.",
     "roles": "List the roles, what they promise and what they need.",
+    "pins": "Work on the pinned layers: do all roles resolve on them?",
     "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
     "clean": "Say what the workspace occupies, and free it.",
 }

@@ -37,6 +37,7 @@ def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values
     One exit code for all: the earliest failing phase decides.
     """
     from yoctovirt.base.screen import Screen
+    from yoctovirt.config.features import with_features
     from yoctovirt.errors import EXIT_INTERRUPTED, UsageError, combined_exit_code
 
     workspace = workspace_of(ctx, create=True)
@@ -45,6 +46,7 @@ def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values
     # All names are checked before the first hour is spent.
     found = [load_checked_role(name, workspace.path) for name in roles]
     how = Options(make_boot_options(values), make_build_options(values), force)
+    found = [with_features(role, how.build.features) for role in found]
     screen = Screen()
     codes = []
     for role in found:

@@ -111,11 +111,13 @@ def choose_image(
     """
     from yoctovirt.build.builders import Built, last_built, what_was_built
     from yoctovirt.build.deploydir import open_deploy_dir
+    from yoctovirt.config.features import with_features
     from yoctovirt.config.roles import role_files
 
     if deploy_dir is None:
         role = load_checked_role(role_name or last_built(workspace), workspace.path)
-        return what_was_built(role, workspace), role
+        done = what_was_built(role, workspace)
+        return done, with_features(role, done.features)
     built = Built(open_deploy_dir(deploy_dir, image))
     named = role_name or built.deploy.testdata.get("YOCTOVIRT_ROLE")
     if named is None or (role_name is None and named not in role_files(workspace.path)):
@@ -130,6 +132,13 @@ def build_options(function: Function) -> Function:
             click.option("--force", is_flag=True, help="Build even where the cache has the image."),
             click.option("--release", metavar="NAME", help="Release (default: the role's)."),
             click.option("--machine", metavar="NAME", help="Machine (default: the role's)."),
+            click.option(
+                "--feature",
+                "features",
+                multiple=True,
+                metavar="NAME",
+                help="An optional feature of the role; may be given several times.",
+            ),
             click.option(
                 "--with",
                 "extra",
@@ -158,6 +167,7 @@ def make_build_options(values: dict[str, Any]) -> KasOptions:
         machine=values.pop("machine"),
         build_user=values.pop("build_user"),
         extra=tuple(values.pop("extra")),
+        features=tuple(values.pop("features")),
     )
 
 

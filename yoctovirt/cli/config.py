@@ -14,6 +14,13 @@ from yoctovirt.cli.common import load_checked_role
 @click.option("--release", metavar="NAME", help="Release (default: the role's).")
 @click.option("--machine", metavar="NAME", help="Machine (default: the role's).")
 @click.option(
+    "--feature",
+    "features",
+    multiple=True,
+    metavar="NAME",
+    help="An optional feature of the role; may be given several times.",
+)
+@click.option(
     "--with",
     "extra",
     multiple=True,
@@ -31,6 +38,7 @@ def command(
     role: str,
     release: str | None,
     machine: str | None,
+    features: tuple[str, ...],
     extra: tuple[Path, ...],
     output: Path | None,
 ) -> None:
@@ -41,6 +49,7 @@ def command(
     from yoctovirt.base.files import write_atomically
     from yoctovirt.base.process import CommandLog
     from yoctovirt.config.kasfile import choose_release, flatten, to_yaml
+    from yoctovirt.config.matrix import refuse_unresolved
     from yoctovirt.config.workspace import find_workspace
     from yoctovirt.errors import UsageError
 
@@ -55,9 +64,10 @@ def command(
             f"role {role} is made of Debian packages: it has no kas configuration",
             "see 'yoctovirt roles' for the roles of the kas builder",
         )
-    config = flatten(
-        found, choose_release(found, release), CommandLog(), extra=extra, machine=machine
-    )
+    release = choose_release(found, release)
+    if not extra:
+        refuse_unresolved(found, release, machine, features, workspace)
+    config = flatten(found, release, CommandLog(), extra=extra, machine=machine, features=features)
     if output is None:
         click.echo(to_yaml(config), nl=False)
     else:

@@ -20,13 +20,13 @@ from typing import Any
 
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.suggest import did_you_mean
+from yoctovirt.config.cells import OWN_REPO, choose_machine, kas_files
+from yoctovirt.config.features import check_feature
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.roles import Role
 from yoctovirt.config.yamlfile import load_mapping
 from yoctovirt.errors import InfrastructureError, UsageError
 
-#: Name of the repository that holds our own layers, in the role files.
-OWN_REPO = "yoctovirt"
 #: Steps of ``kas dump`` that would need the repositories; merging does not.
 _SKIPPED = ("repo_setup_loop", "finish_setup_repos", "repos_checkout", "repos_apply_patches",
             "setup_environ", "write_bbconfig")  # fmt: skip
@@ -63,12 +63,16 @@ def flatten(
     *,
     extra: Sequence[Path] = (),
     machine: str | None = None,
+    features: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the complete kas configuration of *role* on *release* as one mapping.
 
     *extra* are kas files of the user, merged last. Raises UsageError where kas
-    does not accept one of the files.
+    does not accept one of the files, and for an unknown machine or feature.
     """
+    chosen = choose_machine(role, machine, own=bool(extra))
+    for feature in features:
+        check_feature(role, feature)
     root = data_root()
     own = role.source.with_name(f"{role.name}.yml")
     with tempfile.TemporaryDirectory(prefix="yoctovirt-kas-") as name:
@@ -77,10 +81,8 @@ def flatten(
             shutil.copytree(root / folder, work / folder)
         if own.parent != root / "kas" / "inc":
             shutil.copytree(own.parent, work / "kas" / "inc", dirs_exist_ok=True)
-        includes = [f"layers-manifest/{release}.yml", f"kas/inc/{role.name}.yml"]
-        per_release = f"kas/inc/{role.name}.{release}.yml"
-        if (work / per_release).is_file():
-            includes.append(per_release)
+        # Without --machine the role's kas file has the word.
+        includes = kas_files(role, release, machine, features)
         names: dict[str, str] = {}
         for number, path in enumerate(extra):
             load_mapping(path)  # its errors name the user's file, not our copy
@@ -89,7 +91,7 @@ def flatten(
             shutil.copyfile(path, work / includes[-1])
         top: dict[str, Any] = {"header": {"version": FORMAT, "includes": includes}}
         if machine:
-            top["machine"] = machine
+            top["machine"] = chosen
         (work / "top.yml").write_text(json.dumps(top))
         config = _dump(work, log, names)
     for repo, entry in config.get("repos", {}).items():

@@ -27,6 +27,7 @@ class NodeNeeds:
     memory: int = 1024  #: MiB
     cpus: int = 1
     order: int = 1  #: nodes of a set start in this order
+    runqemu: str = ""  #: arguments that runqemu needs besides memory and CPUs
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,18 @@ class Role:
     promises: tuple[str, ...] = ()
     machine: str = "qemux86-64"
     release: str | None = None  #: default release of a role of the kas builder
+    releases: tuple[str, ...] = ()  #: releases that it is made for (empty: its default)
+    machines: tuple[str, ...] = ()  #: machines that it is made for (empty: its default)
     disk_gib: int = 4  #: disk that a build from nothing needs
     node: NodeNeeds = NodeNeeds()
     allowed_failed_units: tuple[str, ...] = ()
     debian: DebianImage | None = None
+
+    def is_made_for(self, release: str, machine: str) -> bool:
+        """Whether the role claims to hold on *release* and *machine*."""
+        return release in (self.releases or (self.release,)) and machine in (
+            self.machines or (self.machine,)
+        )
 
 
 @lru_cache(maxsize=1)
@@ -109,6 +118,8 @@ def role_from_mapping(name: str, values: dict[str, Any], source: Path) -> Role:
         promises=tuple(values.get("promises", ())),
         machine=values.get("machine", Role.machine),
         release=values.get("release"),
+        releases=tuple(values.get("releases", ())),
+        machines=tuple(values.get("machines", ())),
         disk_gib=values.get("disk_gib", Role.disk_gib),
         node=NodeNeeds(**values.get("node", {})),
         allowed_failed_units=tuple(values.get("allowed_failed_units", ())),

@@ -42,6 +42,10 @@ PROMISE_COMMANDS: dict[str, tuple[str, ...]] = {
     "rabbitmq": ("rabbitmqctl",),
     "postgresql": ("psql",),
     "memcached": ("memcached",),
+    "docker-compose": ("docker-compose", "/usr/lib/docker/cli-plugins/docker-compose"),
+    "k3s": ("k3s",),
+    "openldap": ("slapd", "/usr/libexec/slapd"),
+    "ceph": ("ceph",),
 }
 
 

@@ -18,6 +18,7 @@ from yoctovirt.build.kas.preflight import check_host
 from yoctovirt.build.kas.user import BuildUser, choose_build_user
 from yoctovirt.config.kasfile import choose_release, flatten, kas_environment, to_yaml
 from yoctovirt.config.layers import Checkout, pins_of
+from yoctovirt.config.matrix import refuse_unresolved
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BuildError
@@ -36,6 +37,11 @@ class KasOptions:
     machine: str | None = None
     build_user: str | None = None
     extra: tuple[Path, ...] = ()  #: kas files of the user, merged last
+    features: tuple[str, ...] = ()  #: optional features of the role
+
+    def names_anything(self) -> bool:
+        """Whether the call asks for anything that only kas can do."""
+        return bool(self.release or self.machine or self.extra or self.features)
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,15 @@ def build(
     when bitbake has ended after Ctrl-C.
     """
     release = choose_release(role, options.release)
+    if not options.extra:  # with files of their own users may have mended what was wrong
+        refuse_unresolved(role, release, options.machine, options.features, workspace.path)
     user = choose_build_user(options.build_user)
     build_dir = build_dir_for(workspace, role.name, release)
     check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
-    config = flatten(role, release, log, extra=options.extra, machine=options.machine)
+    config = flatten(
+        role, release, log,
+        extra=options.extra, machine=options.machine, features=options.features,
+    )  # fmt: skip
     layers = workspace.path / "layers" / release
     make_folder(build_dir)
     busy = f"{build_dir} is in use: another build of {role.name} is running"
@@ -86,14 +97,18 @@ def build(
         source = make_folder(workspace.path / "config") / f"{role.name}-{release}.yml"
         write_atomically(source, text)
         write_atomically(build_dir / _RELEASE, f"{release}\n")
-        _share_hash_equivalence(workspace, build_dir, release)
+        share_hash_equivalence(workspace, build_dir, release)
         shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
         folders = [layers, build_dir, *shared, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
-        skip = () if _kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
-        figures = _run_kas(
-            [*skip, str(source)], workspace, layers, build_dir, user, log, screen, build_log, lock
-        )
+        skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
+        status, said = run_kas(
+            ["build", *skip, str(source)],
+            workspace, layers, build_dir, user, log, screen, build_log, lock,
+        )  # fmt: skip
+    if status:
+        raise explain(said, status, build_log)
+    figures = build_figures(said)
     deploy = _find_deploy_dir(config, build_dir)
     return KasResult(deploy, release, config, figures, find_runqemu(layers))
 
@@ -125,7 +140,7 @@ def _drop_defaults(config: dict[str, Any]) -> None:
     config.get("local_conf_header", {}).pop("shared-folders", None)
 
 
-def _kas_must_check_out(config: dict[str, Any], checkout: Checkout) -> bool:
+def kas_must_check_out(config: dict[str, Any], checkout: Checkout) -> bool:
     """Whether kas has more to do with the repositories than we have done.
 
     Its `git checkout` of what stands at its commit changes nothing, but locks the index:
@@ -138,7 +153,7 @@ def _kas_must_check_out(config: dict[str, Any], checkout: Checkout) -> bool:
     return not all(checkout.exactly_at(pin) for pin in pins_of(config))
 
 
-def _share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str) -> None:
+def share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str) -> None:
     """Let all build directories of a release use one hash equivalence database.
 
     bitbake has a variable for that from 2.18 on (BB_HASHSERVE_DB_DIR). Before, the
@@ -160,17 +175,22 @@ def _share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str)
         raise disk_error(error, link) from error
 
 
-def _run_kas(
-    arguments: list[str],
+def run_kas(
+    words: list[str],
     workspace: Workspace,
     layers: Path,
     build_dir: Path,
     user: BuildUser,
     log: CommandLog,
     screen: Screen,
-    build_log: Path,
+    output_log: Path,
     lock: Lock,
-) -> dict[str, int]:
+) -> tuple[int, str]:
+    """Run ``kas WORDS`` in *build_dir*; return its exit status and what it printed.
+
+    The output is appended to *output_log*; *lock* is held until all of bitbake has ended,
+    also where we are killed. Raises KeyboardInterrupt when bitbake has ended after Ctrl-C.
+    """
     gitconfig = workspace.path / "config" / "gitconfig"
     write_atomically(gitconfig, "[safe]\n\tdirectory = *\n")
     ours = {
@@ -181,10 +201,10 @@ def _run_kas(
         # kas brings a HOME of its own, so that ~/.gitconfig does not count.
         "GITCONFIG_FILE": str(gitconfig),
     }
-    argv = user.argv([sys.executable, "-m", "kas", "build", *arguments])
+    argv = user.argv([sys.executable, "-m", "kas", *words])
     screen.command(log.note(argv, env=ours))
-    with build_log.open("ab") as output:
-        start = build_log.stat().st_size
+    with output_log.open("ab") as output:
+        start = output_log.stat().st_size
         job = Guarded(
             argv,
             cwd=build_dir,
@@ -195,13 +215,10 @@ def _run_kas(
             # Where we are killed, the next build waits until all of this one has ended.
             lock=lock,
         )
-        status = follow(job, build_log, start, screen)
-    with build_log.open("rb") as written:
+        status = follow(job, output_log, start, screen)
+    with output_log.open("rb") as written:
         written.seek(start)
-        text = written.read().decode(errors="replace")
-    if status:
-        raise explain(text, status, build_log)
-    return build_figures(text)
+        return status, written.read().decode(errors="replace")
 
 
 def _find_deploy_dir(config: dict[str, Any], build_dir: Path) -> DeployDir:
