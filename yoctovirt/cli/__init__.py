@@ -25,7 +25,8 @@ VERBS = {
     "stop": "Stop a running node.",
     "config": "Print the complete kas configuration of a role.",
     "roles": "List the roles, what they promise and what they need.",
-    "pins": "Work on the pinned layers: do all roles resolve on them?",
+    "pins": "Work on the pinned layers: show, check, resolve, update, export.",
+    "mirror": "Make a folder of mirrors that holds exactly what is pinned.",
     "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
     "clean": "Say what the workspace occupies, and free it.",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from yoctovirt.build.kas.builder import KasOptions
     from yoctovirt.config.roles import Role
     from yoctovirt.config.workspace import Workspace
+    from yoctovirt.pins.places import Places
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,6 +30,53 @@ def workspace_of(ctx: click.Context, *, create: bool = False) -> Workspace:
 
     named = ctx.obj["workspace"]
     return find_workspace(Path(named) if named else None, create=create)
+
+
+def workspace_folder(ctx: click.Context) -> Path | None:
+    """Return the folder of the workspace of the call, None where there is none.
+
+    Raises UsageError where one is named and is not there.
+    """
+    from yoctovirt.errors import UsageError
+
+    try:
+        return workspace_of(ctx).path
+    except UsageError:
+        if ctx.obj["workspace"]:
+            raise
+        return None
+
+
+def _go_offline(_ctx: click.Context, _option: click.Parameter, value: bool) -> None:
+    """Bar the network for all that this call does, in us and in what we start."""
+    if value:
+        from yoctovirt.pins.sources import OFFLINE_VARIABLE
+
+        os.environ[OFFLINE_VARIABLE] = "1"
+
+
+#: For verbs that fetch. An option without a value of its own: the environment carries it.
+offline_option = click.option(
+    "--offline",
+    is_flag=True,
+    expose_value=False,
+    callback=_go_offline,
+    help="Ask no network; say what is missing (or YOCTOVIRT_OFFLINE=1).",
+)
+
+
+@contextmanager
+def opened_places(ctx: click.Context) -> Iterator[Places]:
+    """Yield the repositories at hand: those of the mirrors and of the workspace."""
+    from yoctovirt.pins.git import git_settings
+    from yoctovirt.pins.places import Places
+    from yoctovirt.pins.sources import check_mirrors, mirror_list
+
+    mirrors = mirror_list()
+    check_mirrors(mirrors)
+    folder = workspace_folder(ctx)
+    with git_settings() as git, Places(git, mirrors, folder and folder / "layers") as places:
+        yield places
 
 
 def boot_options(function: Function) -> Function:

@@ -8,6 +8,8 @@ import click
 
 #: Verb -> its line in ``--help``; ``pins NAME`` is in the module ``yoctovirt.cli.pins_NAME``.
 PINS_VERBS = {
+    "show": "List the releases and the commits that they pin.",
+    "check": "Do the pinned layers fit together? Without bitbake, in a second.",
     "resolve": "Ask bitbake whether roles resolve on the pinned layers; keep the result.",
 }
 

@@ -26,6 +26,7 @@ from yoctovirt.config.resources import data_root
 from yoctovirt.config.roles import Role
 from yoctovirt.config.yamlfile import load_mapping
 from yoctovirt.errors import InfrastructureError, UsageError
+from yoctovirt.pins.release import release_files
 
 #: Steps of ``kas dump`` that would need the repositories; merging does not.
 _SKIPPED = ("repo_setup_loop", "finish_setup_repos", "repos_checkout", "repos_apply_patches",
@@ -36,10 +37,7 @@ FORMAT = 19
 
 def releases() -> dict[str, Path]:
     """Return the files of the releases by name."""
-    folder = data_root() / "layers-manifest"
-    return {
-        path.stem: path for path in sorted(folder.glob("*.yml")) if not path.stem.endswith(".meta")
-    }
+    return release_files(data_root() / "layers-manifest")
 
 
 def choose_release(role: Role, named: str | None) -> str:

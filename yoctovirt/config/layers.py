@@ -6,113 +6,31 @@ checked out, so that kas finds everything done and needs no network.
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 from yoctovirt.base.files import Lock, make_folder
-from yoctovirt.base.process import CommandLog, Guarded, missing_tool
+from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
 from yoctovirt.errors import InfrastructureError, UsageError
+from yoctovirt.pins.git import Git, git_settings
+from yoctovirt.pins.sources import (
+    MIRRORS_VARIABLE,
+    Pin,
+    candidates,
+    check_mirrors,
+    is_local,
+    mirror_list,
+    offline,
+    pins_of,
+)
 
-MIRRORS_VARIABLE = "YOCTOVIRT_LAYER_MIRRORS"
+__all__ = ["Checkout", "Pin", "candidates", "mirror_list", "pins_of"]
+
 #: In a repository of ours: the commit that we have put there.
 _OUR_REF = "refs/yoctovirt/pin"
-_OF_A_HOOK = frozenset(
-    ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
-)
-#: The user's own settings (proxies, credentials) count. A mirror may belong to another
-#: user: that it is ours to read was decided by the one who named it.
-_GIT_CONFIG = """\
-{users}[safe]
-\tdirectory = *
-[advice]
-\tdetachedHead = false
-[gc]
-\tauto = 0
-"""
-
-
-def _users_config() -> str:
-    """Return git settings that include those of the user."""
-    named = os.environ.get("GIT_CONFIG_GLOBAL")
-    base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    files = [named] if named else [base / "git" / "config", Path.home() / ".gitconfig"]
-    return "".join(f'[include]\n\tpath = "{file}"\n' for file in files)
-
-
-@dataclass(frozen=True)
-class Pin:
-    """One repository of a configuration, at one commit."""
-
-    name: str
-    url: str
-    commit: str
-    branch: str | None
-
-
-def pins_of(config: dict[str, Any]) -> list[Pin]:
-    """Return the repositories of a flattened kas configuration.
-
-    Raises UsageError for one that is not pinned to a full commit.
-    """
-    pins = []
-    for name, entry in config.get("repos", {}).items():
-        if not entry or not entry.get("url"):
-            continue
-        commit = str(entry.get("commit") or "")
-        if len(commit) != 40 or any(c not in "0123456789abcdef" for c in commit):
-            raise UsageError(
-                f"repository {name} is not pinned: its commit is {commit or 'missing'!r}",
-                "write the full 40 hexadecimal digits; a branch or a tag moves",
-            )
-        pins.append(Pin(name, entry["url"], commit, entry.get("branch")))
-    return pins
-
-
-def mirror_list(text: str | None = None) -> list[str]:
-    """Return the entries of ``YOCTOVIRT_LAYER_MIRRORS``: folders or URL prefixes.
-
-    They stand between white space, or between ``:`` where all are folders.
-    """
-    text = os.environ.get(MIRRORS_VARIABLE, "") if text is None else text
-    words = text.split()
-    if len(words) == 1 and "://" not in words[0]:
-        words = [part for part in words[0].split(":") if part]
-    return words
-
-
-def candidates(url: str, mirrors: Iterable[str]) -> list[str]:
-    """Return where *url* may be found: in each mirror in turn, the public URL last.
-
-    Two repositories with one basename are kept apart: ``OWNER+NAME.git`` and
-    ``OWNER/NAME.git`` are looked for before ``NAME.git``.
-    """
-    if "://" in url or not re.match(r"[^/]+:", url):
-        path = url.split("://", 1)[-1].split("/", 1)[-1]
-    else:
-        path = url.partition(":")[2]  # user@host:path
-    path = path.strip("/").removesuffix(".git")
-    owner, _, base = path.rpartition("/")
-    owner = owner.rpartition("/")[2]
-    names = ([f"{owner}+{base}", f"{owner}/{base}"] if owner else []) + [base]
-    found = []
-    for mirror in mirrors:
-        if "://" in mirror:
-            found += [f"{mirror.rstrip('/')}/{name}.git" for name in names]
-            continue
-        for name in names:
-            for folder in (Path(mirror) / f"{name}.git", Path(mirror) / name):
-                if folder.is_dir():
-                    found.append(str(folder.absolute()))
-    return [*dict.fromkeys(found), url]
 
 
 class Checkout:
@@ -122,7 +40,7 @@ class Checkout:
         self._folder = folder
         self._log = log
         self._screen = screen
-        self._config = ""
+        self._calls: Git | None = None
         #: Repositories of the last call whose commit is not on their branch.
         self.branchless: set[str] = set()
 
@@ -134,29 +52,39 @@ class Checkout:
         be lost.
         """
         self.branchless = set()
-        if shutil.which("git") is None:
-            raise missing_tool("git")
         make_folder(self._folder)
         mirrors = mirror_list() if mirrors is None else mirrors
-        absent = [entry for entry in mirrors if "://" not in entry and not Path(entry).is_dir()]
-        if absent:
-            raise UsageError(f"{MIRRORS_VARIABLE} names {absent[0]}, which is no folder")
+        check_mirrors(mirrors)
         lock = Lock(self._folder / ".lock")
         if not lock.acquire():
             self._screen.note("another checkout is running here: waiting for it")
             lock.acquire(wait=True)
-        warnings = []
         try:
-            with tempfile.NamedTemporaryFile("w", prefix="yoctovirt-git-") as config:
-                config.write(_GIT_CONFIG.format(users=_users_config()))
-                config.flush()
-                self._config = config.name
+            with git_settings(self._log) as self._calls:
                 for stale in self._folder.glob(".tmp-*"):
                     shutil.rmtree(stale, ignore_errors=True)
-                for pin in pins:
-                    warnings += self._one(pin, mirrors)
+                warnings = self._each(list(pins), mirrors)
         finally:
             lock.release()
+        return warnings
+
+    def _each(self, pins: list[Pin], mirrors: list[str]) -> list[str]:
+        warnings = []
+        missing = []
+        for pin in pins:
+            try:
+                warnings += self._one(pin, mirrors)
+            except InfrastructureError as error:
+                # Without a network nothing comes by trying again: say all that is missing.
+                if not offline():
+                    raise
+                missing.append(error.message)
+        if missing:
+            raise InfrastructureError(
+                "offline, and not all is at hand:\n" + "\n".join(missing),
+                f"fetch it where there is a network ('yoctovirt mirror sync --to DIR'), and name "
+                f"that folder in {MIRRORS_VARIABLE}",
+            )
         return warnings
 
     def _one(self, pin: Pin, mirrors: list[str]) -> list[str]:
@@ -164,13 +92,15 @@ class Checkout:
         if self._stands(final, pin):
             return [*self._changes_warning(final, pin), *self._branch_warning(final, pin)]
         sources = candidates(pin.url, mirrors)
+        barred = [source for source in sources if offline() and not is_local(source)]
+        sources = [source for source in sources if source not in barred]
         if final.exists():
             self._refuse_to_lose(final)
             # What was fetched for another pin may hold this one, too.
             sources.insert(0, str(final))
         work = Path(tempfile.mkdtemp(prefix=f".tmp-{pin.name}-", dir=self._folder))
         try:
-            reasons = []
+            reasons = [f"  {source}: not asked (offline)" for source in barred]
             for source in sources:
                 self._screen.status(f"{pin.name} from {source}")
                 reason = self._fetch(work / "git", pin, source)
@@ -281,31 +211,12 @@ class Checkout:
 
     def _try(self, folder: Path, *arguments: str) -> str:
         """Run git; return '' where it succeeds, its last line of error where not."""
-        argv = ["git", "-C", str(folder), *arguments]
-        self._log.note(argv)
-        with tempfile.TemporaryFile() as output:
-            status = self._wait(argv, output)
-            output.seek(0)
-            text = output.read().decode(errors="replace").strip()
-        if status == 0:
-            return ""
-        lines = [line for line in text.splitlines() if line.startswith(("fatal", "error"))]
-        return (lines or text.splitlines() or [f"exit status {status}"])[0]
+        return self._git_calls().attempt(folder, *arguments)
 
-    def _wait(self, argv: list[str], output: IO[bytes]) -> int:
-        env = self._environment()
-        if argv[3] not in ("fetch", "checkout"):
-            quick = subprocess.run(argv, env=env, stdout=output, stderr=output, check=False)
-            return quick.returncode
-        # What takes its time is not to outlive us.
-        job = Guarded(argv, env=env, output=output)
-        try:
-            status = job.wait()
-            job.close()
-        except BaseException:
-            job.stop()
-            raise
-        return status
+    def _git_calls(self) -> Git:
+        if self._calls is None:
+            raise RuntimeError("git is called outside of Checkout.all()")
+        return self._calls
 
     def _git(self, folder: Path, *arguments: str) -> None:
         reason = self._try(folder, *arguments)
@@ -314,17 +225,4 @@ class Checkout:
             raise InfrastructureError(f"git {arguments[0]} in {folder} failed: {reason}", hint)
 
     def _output(self, folder: Path, *arguments: str) -> str:
-        with suppress(subprocess.CalledProcessError):
-            return subprocess.run(
-                ["git", "-C", str(folder), *arguments],
-                env=self._environment(), capture_output=True, text=True, errors="replace",
-                check=True,
-            ).stdout.rstrip()  # fmt: skip
-        return ""
-
-    def _environment(self) -> dict[str, str]:
-        # Called by a git hook we must not work on the repository of the hook.
-        env = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
-        env.setdefault("GIT_HTTP_LOW_SPEED_LIMIT", "1000")
-        env.setdefault("GIT_HTTP_LOW_SPEED_TIME", "60")
-        return {**env, "GIT_CONFIG_GLOBAL": self._config, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        return self._git_calls().output(folder, *arguments)
