@@ -64,6 +64,17 @@ if "-g" in sys.argv:
         'digraph depends {{\\n"one.do_build" [label="one do_build\\\\n:1.0"]\\n'
         '"two.do_build" [label="two"]\\n"two.do_build" -> "one.do_build"\\n}}\\n')
     sys.exit(0)
+if "-S" in sys.argv:
+    given = sorted(control.glob("sigs-*"))
+    if not given:
+        say("ERROR: no signatures today")
+        sys.exit(1)
+    shutil.move(given[0], build / "locked-sigs.inc")
+    for recipe, task, value in json.loads((control / "sigdata").read_text()):
+        path = build / f"tmp/stamps/core2-64/{{recipe}}/1.0-r0.{{task}}.sigdata.{{value}}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(value)
+    sys.exit(0)
 say("Initialising tasks...Sstate summary: Wanted 53 Local 51 Mirrors 0 Missed 2 Current 7 "
     "(96% match, 97% complete)")
 say("NOTE: Running task 3 of 127 (/x/poky/meta/recipes-core/busybox/busybox_1.36.1.bb:do_compile)")
@@ -105,6 +116,19 @@ while ui.exists():
     time.sleep(0.02)
 time.sleep(0.3)
 (pathlib.Path(sys.argv[1]) / "server-ended").touch()
+"""
+
+# What it says of two files is what a real one says of two signatures.
+_DIFFSIGS = """\
+#!{python} -I
+import sys
+print("NOTE: Starting bitbake server...")
+if ".do_install." in sys.argv[1]:
+    print("Hash for dependent task one.do_fetch changed from aaa to bbb")
+    print("Variable MY_IP value changed from '192.168.7.2' to '192.168.7.4'")
+else:
+    print("Dependency on task one.do_install:virtual was changed")
+    print("Hash for task dependency one:do_install changed from ccc to ddd")
 """
 
 # The command line without what depends on this host: who builds, and what is installed.
@@ -190,6 +214,7 @@ def fake_poky(base: Path) -> FakePoky:
         "oe-init-build-env": _INIT,
         "bitbake/bin/bitbake": _BITBAKE.format(python=sys.executable, control=str(control)),
         "bitbake/bin/bitbake-server": _SERVER,
+        "bitbake/bin/bitbake-diffsigs": _DIFFSIGS.format(python=sys.executable),
         "meta/conf/layer.conf": "",
         "scripts/runqemu": "#!/bin/sh\n",
     }

@@ -27,6 +27,7 @@ VERBS = {
     "roles": "List the roles, what they promise and what they need.",
     "pins": "Work on the pinned layers: show, check, resolve, update, export.",
     "mirror": "Make a folder of mirrors that holds exactly what is pinned.",
+    "sharing": "Measure what one role takes from the sstate of another.",
     "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
     "clean": "Say what the workspace occupies, and free it.",
 }

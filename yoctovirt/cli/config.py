@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,6 +30,15 @@ from yoctovirt.cli.common import load_checked_role
     help="A kas file of yours, merged last; may be given several times.",
 )
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(["kas", "bblayers", "local", "env"]),
+    default="kas",
+    show_default=True,
+    help="A kas file, conf/bblayers.conf, conf/local.conf, or lines for a shell.",
+)
+@click.option("--diff", "other", metavar="ROLE", help="Print how ROLE differs, line by line.")
+@click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it there."
 )
 @click.pass_context
@@ -40,14 +50,19 @@ def command(
     machine: str | None,
     features: tuple[str, ...],
     extra: tuple[Path, ...],
+    form: str,
+    other: str | None,
     output: Path | None,
 ) -> None:
     """Print the complete kas configuration of ROLE: one file that needs no other.
 
-    ``kas build`` takes it as it is; ``yoctovirt build`` keeps it in the run record.
+    ``kas build`` takes it as it is; ``yoctovirt build`` keeps it in the run record. Other forms
+    are what kas makes of it for bitbake, in the build directory of the role. --diff prints
+    nothing where two roles have the same configuration.
     """
     from yoctovirt.base.files import write_atomically
     from yoctovirt.base.process import CommandLog
+    from yoctovirt.config import show
     from yoctovirt.config.kasfile import choose_release, flatten, to_yaml
     from yoctovirt.config.matrix import refuse_unresolved
     from yoctovirt.config.workspace import find_workspace
@@ -58,17 +73,39 @@ def command(
         workspace = find_workspace(Path(named) if named else None).path
     except UsageError:
         workspace = None  # printing a configuration needs none
-    found = load_checked_role(role, workspace)
-    if found.builder != "kas":
-        raise UsageError(
-            f"role {role} is made of Debian packages: it has no kas configuration",
-            "see 'yoctovirt roles' for the roles of the kas builder",
-        )
-    release = choose_release(found, release)
-    if not extra:
-        refuse_unresolved(found, release, machine, features, workspace)
-    config = flatten(found, release, CommandLog(), extra=extra, machine=machine, features=features)
-    if output is None:
-        click.echo(to_yaml(config), nl=False)
+
+    def flattened(name: str) -> tuple[dict[str, Any], str]:
+        found = load_checked_role(name, workspace)
+        if found.builder != "kas":
+            raise UsageError(
+                f"role {name} is made of Debian packages: it has no kas configuration",
+                "see 'yoctovirt roles' for the roles of the kas builder",
+            )
+        chosen = choose_release(found, release)
+        if not extra:
+            refuse_unresolved(found, chosen, machine, features, workspace)
+        log = CommandLog()
+        return flatten(found, chosen, log, extra=extra, machine=machine, features=features), chosen
+
+    config, chosen = flattened(role)
+    place = workspace or Path.cwd()
+    layers, build_dir = place / "layers" / chosen, place / f"build-{role}"
+    if other is not None:
+        if form != "kas":
+            raise UsageError("--diff compares whole configurations", "leave --format away")
+        lines = show.difference(config, flattened(other)[0], (role, other))
+        text = "".join(f"{line}\n" for line in lines)
+    elif form == "bblayers":
+        text = show.bblayers_conf(config, layers, build_dir)
+    elif form == "local":
+        config.get("local_conf_header", {}).pop("shared-folders", None)
+        text = show.local_conf(config)
+    elif form == "env":
+        shared = {"DL_DIR": place / "downloads", "SSTATE_DIR": place / "sstate-cache"}
+        text = show.environment(config, layers, build_dir, shared)
     else:
-        write_atomically(output, to_yaml(config))
+        text = to_yaml(config)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomically(output, text)

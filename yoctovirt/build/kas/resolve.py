@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from yoctovirt.base.screen import Screen
 from yoctovirt.build.kas.builder import kas_must_check_out, run_kas, share_hash_equivalence
 from yoctovirt.build.kas.failures import explain
 from yoctovirt.build.kas.preflight import check_host
-from yoctovirt.build.kas.user import choose_build_user
+from yoctovirt.build.kas.user import BuildUser, choose_build_user
 from yoctovirt.config.cells import Cell, fingerprint, missing_repos
 from yoctovirt.config.kasfile import flatten, to_yaml
 from yoctovirt.config.layers import Checkout, pins_of
@@ -30,6 +32,8 @@ from yoctovirt.errors import BuildError, InfrastructureError
 
 #: How many unresolved names and errors a result keeps; their number is kept besides.
 _KEPT = 12
+#: What bitbake writes into the build directory for us: removed before it is asked.
+WRITTEN = ("pn-buildlist", "task-depends.dot", "locked-sigs.inc")
 _NOTHING = re.compile(r"Nothing R?PROVIDES .*")
 _PARSED = re.compile(
     r"Parsing of (\d+) \.bb files complete \((\d+) cached, (\d+) parsed\)\. (\d+) targets, "
@@ -87,6 +91,71 @@ def graph_figures(build_dir: Path) -> dict[str, int]:
     return figures
 
 
+@dataclass(frozen=True)
+class Place:
+    """A configured build directory in which bitbake answers questions of a cell."""
+
+    layers: Path
+    build_dir: Path
+    user: BuildUser
+    images: str  #: the targets, blank-separated
+    bitbake: Callable[[str], tuple[int, str]]  #: runs a shell command; status and output
+
+
+@contextmanager
+def prepared(
+    role: Role,
+    cell: Cell,
+    workspace: Workspace,
+    build_user: str | None,
+    log: CommandLog,
+    screen: Screen,
+    output_log: Path,
+) -> Iterator[Place]:
+    """Yield where *cell* is configured, with its layers checked out, locked for us.
+
+    Raises UsageError and InfrastructureError for what keeps that from being done.
+    """
+    user = choose_build_user(build_user)
+    check_host(role, workspace, user, fresh=False)
+    config = flatten(role, cell.release, log, machine=cell.machine, features=cell.features)
+    # Also keeps poky's sanity check from asking its own server, and shows what a parse
+    # would want from the network.
+    config.setdefault("env", {})["BB_NO_NETWORK"] = "1"
+    layers = workspace.path / "layers" / cell.release
+    build_dir = make_folder(workspace.path / "resolve" / cell.release)
+    with locked(
+        workspace.path / f".resolve-{cell.release}.lock",
+        f"{build_dir} is in use: something of {cell.release} is being resolved",
+    ) as lock:
+        checkout = Checkout(layers, log, screen)
+        for warning in checkout.all(pins_of(config)):
+            screen.note(f"warning: {warning}")
+        for name in checkout.branchless:
+            config["repos"][name]["branch"] = None
+        config.get("local_conf_header", {}).pop("shared-folders", None)
+        text = to_yaml(config)
+        write_atomically(output_log.with_suffix(".yml"), text)
+        source = make_folder(workspace.path / "config") / f"resolve-{cell.release}.yml"
+        write_atomically(source, text)
+        for name in WRITTEN:
+            (build_dir / name).unlink(missing_ok=True)
+        share_hash_equivalence(workspace, build_dir, cell.release)
+        shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
+        user.take([layers, build_dir, *shared, workspace.path / "hashserv", source.parent], log)
+        skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
+        target = config["target"]
+
+        def bitbake(command: str) -> tuple[int, str]:
+            return run_kas(
+                ["shell", *skip, str(source), "-c", command],
+                workspace, layers, build_dir, user, log, screen, output_log, lock,
+            )  # fmt: skip
+
+        images = target if isinstance(target, str) else " ".join(target)
+        yield Place(layers, build_dir, user, images, bitbake)
+
+
 def resolve(
     role: Role,
     cell: Cell,
@@ -119,41 +188,10 @@ def resolve(
             "the role takes layers",
         )
         return entry
-    user = choose_build_user(build_user)
-    check_host(role, workspace, user, fresh=False)
-    config = flatten(role, cell.release, log, machine=cell.machine, features=cell.features)
-    # Also keeps poky's sanity check from asking its own server, and shows what a parse
-    # would want from the network.
-    config.setdefault("env", {})["BB_NO_NETWORK"] = "1"
-    layers = workspace.path / "layers" / cell.release
-    build_dir = make_folder(workspace.path / "resolve" / cell.release)
-    with locked(
-        workspace.path / f".resolve-{cell.release}.lock",
-        f"{build_dir} is in use: something of {cell.release} is being resolved",
-    ) as lock:
-        checkout = Checkout(layers, log, screen)
-        for warning in checkout.all(pins_of(config)):
-            screen.note(f"warning: {warning}")
-        for name in checkout.branchless:
-            config["repos"][name]["branch"] = None
-        config.get("local_conf_header", {}).pop("shared-folders", None)
-        text = to_yaml(config)
-        write_atomically(output_log.with_suffix(".yml"), text)
-        source = make_folder(workspace.path / "config") / f"resolve-{cell.release}.yml"
-        write_atomically(source, text)
-        for name in ("pn-buildlist", "task-depends.dot"):
-            (build_dir / name).unlink(missing_ok=True)
-        share_hash_equivalence(workspace, build_dir, cell.release)
-        shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
-        user.take([layers, build_dir, *shared, workspace.path / "hashserv", source.parent], log)
-        target = config["target"]
-        images = target if isinstance(target, str) else " ".join(target)
-        skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
-        status, output = run_kas(
-            ["shell", *skip, str(source), "-c", f"bitbake -g {images}"],
-            workspace, layers, build_dir, user, log, screen, output_log, lock,
-        )  # fmt: skip
-        said = read_output(output, [layers, build_dir, workspace.path])
+    with prepared(role, cell, workspace, build_user, log, screen, output_log) as place:
+        images = place.images
+        status, output = place.bitbake(f"bitbake -g {images}")
+        said = read_output(output, [place.layers, place.build_dir, workspace.path])
         _blame_the_host(said)
         entry["target"] = images
         entry["log"] = str(output_log.relative_to(workspace.path))
@@ -170,7 +208,7 @@ def resolve(
         elif status:
             raise explain(output, status, output_log)
         else:
-            entry["figures"].update(graph_figures(build_dir))
+            entry["figures"].update(graph_figures(place.build_dir))
     entry["seconds"] = round(time.monotonic() - start, 1)
     return entry
 
