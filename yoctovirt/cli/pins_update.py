@@ -117,20 +117,21 @@ def _new_problems(
     from dataclasses import replace
     from datetime import date
 
-    from yoctovirt.config.selection import selections
+    from yoctovirt.config.selection import known, selections
     from yoctovirt.pins.check import check_release
 
+    roles = known(workspace)
     new = {move.new.name: move.new for move in moves}
     after = replace(release, pins=tuple(new.get(pin.name, pin) for pin in release.pins))
     old, now = (
-        check_release(state, selections(state, workspace), places, date.today())
+        check_release(state, selections(state, roles), places, date.today())
         for state in (release, after)
     )
-    known = {(one.code, one.where, one.what) for one in old}
+    before = {(one.code, one.where, one.what) for one in old}
     return [
         one
         for one in now
-        if one.level in ("error", "missing") and (one.code, one.where, one.what) not in known
+        if one.level in ("error", "missing") and (one.code, one.where, one.what) not in before
     ]
 
 
