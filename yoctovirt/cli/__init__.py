@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from typing import Any
@@ -73,8 +74,13 @@ class LazyGroup(click.Group):
     metavar="DIR",
     help="Folder with yoctovirt.yml (default: YOCTOVIRT_WORKSPACE, or upwards from here).",
 )
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Ask no network; say what is missing (or YOCTOVIRT_OFFLINE=1).",
+)
 @click.pass_context
-def cli(ctx: click.Context, workspace: str | None) -> None:
+def cli(ctx: click.Context, workspace: str | None, offline: bool) -> None:
     r"""Take a virtualization role from pinned layers to a tested node.
 
     \b
@@ -87,6 +93,8 @@ def cli(ctx: click.Context, workspace: str | None) -> None:
     4 build, 5 boot, 130 interrupted, 70 a bug of yoctovirt.
     """
     ctx.obj = {"workspace": workspace}
+    if offline:
+        os.environ["YOCTOVIRT_OFFLINE"] = "1"
 
 
 def _on_signal(number: int, _frame: Any) -> None:

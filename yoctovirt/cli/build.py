@@ -10,6 +10,7 @@ from yoctovirt.cli.common import (
     build_options,
     load_checked_role,
     make_build_options,
+    offline_option,
     recorded,
     workspace_of,
 )
@@ -18,6 +19,7 @@ from yoctovirt.cli.common import (
 @click.command("build")
 @click.argument("role")
 @build_options
+@offline_option
 @click.pass_context
 def command(ctx: click.Context, /, role: str, force: bool, **values: Any) -> None:
     """Build the image of ROLE into the workspace (made where there is none)."""

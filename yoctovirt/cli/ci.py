@@ -13,6 +13,7 @@ from yoctovirt.cli.common import (
     load_checked_role,
     make_boot_options,
     make_build_options,
+    offline_option,
     reported,
     workspace_of,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @click.argument("roles", nargs=-1, required=True, metavar="ROLE...")
 @build_options
 @boot_options
+@offline_option
 @click.pass_context
 def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values: Any) -> int:
     """Build, boot and smoke-test each ROLE; write a record and a report for each.

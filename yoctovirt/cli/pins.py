@@ -11,6 +11,8 @@ PINS_VERBS = {
     "show": "List the releases and the commits that they pin.",
     "check": "Do the pinned layers fit together? Without bitbake, in a second.",
     "resolve": "Ask bitbake whether roles resolve on the pinned layers; keep the result.",
+    "update": "Move pins along their branches, and say which commits that brings.",
+    "export": "Write the pins of a release as a kas lock file.",
 }
 
 

@@ -30,16 +30,16 @@ def command(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> Non
     """
     from datetime import date
 
-    from yoctovirt.config.selection import load_releases, selections
+    from yoctovirt.config.selection import known, load_releases, selections
     from yoctovirt.pins.check import check_release
 
     start = time.monotonic()
     findings: list[Finding] = []
     releases = load_releases(names)
+    roles = known(workspace_folder(ctx))
     with opened_places(ctx) as places:
         for release in releases:
-            chosen = selections(release, workspace_folder(ctx))
-            findings += check_release(release, chosen, places, date.today())
+            findings += check_release(release, selections(release, roles), places, date.today())
     if as_json:
         click.echo(json.dumps([finding.as_json() for finding in findings], indent=1))
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from yoctovirt.cli.common import load_checked_role, recorded, workspace_of
+from yoctovirt.cli.common import load_checked_role, offline_option, recorded, workspace_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Also where a result of the same pins is stored.")
 @click.option("--build-user", metavar="NAME", help="As root: run kas as this user.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@offline_option
 @click.pass_context
 def command(
     ctx: click.Context,

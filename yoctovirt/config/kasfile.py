@@ -27,6 +27,7 @@ from yoctovirt.config.roles import Role
 from yoctovirt.config.yamlfile import load_mapping
 from yoctovirt.errors import InfrastructureError, UsageError
 from yoctovirt.pins.release import release_files
+from yoctovirt.pins.sources import offline
 
 #: Steps of ``kas dump`` that would need the repositories; merging does not.
 _SKIPPED = ("repo_setup_loop", "finish_setup_repos", "repos_checkout", "repos_apply_patches",
@@ -112,6 +113,8 @@ def kas_environment(home: Path | None = None) -> dict[str, str]:
             "PARALLEL_MAKE", "SSTATE_MIRRORS", "YV_DEBIAN_MIRROR",
             "YV_DEBIAN_SECURITY_MIRROR")  # fmt: skip
     env = {name: os.environ[name] for name in kept if name in os.environ}
+    if offline():
+        env["BB_NO_NETWORK"] = "1"
     env.update(
         PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         LANG="en_US.UTF-8",

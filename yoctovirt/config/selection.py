@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from yoctovirt.config.cells import OWN_REPO, kas_files, merged
-from yoctovirt.config.features import features_of
+from yoctovirt.config.features import Feature, feature_files, load_feature
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.roles import Role, load_role, role_files
 from yoctovirt.errors import UsageError
@@ -27,19 +28,37 @@ def load_releases(names: Iterable[str] = ()) -> list[Release]:
     return [load_release(manifests(), name) for name in wanted]
 
 
-def selections(release: Release, workspace: Path | None = None) -> list[Selection]:
+@dataclass(frozen=True)
+class Known:
+    """All roles of the kas builder and all features, each file read once."""
+
+    roles: tuple[Role, ...]
+    features: tuple[Feature, ...]
+
+
+def known(workspace: Path | None = None) -> Known:
+    """Return our roles and features, and the roles of *workspace*."""
+    roles = (load_role(name, workspace) for name in role_files(workspace))
+    return Known(
+        tuple(role for role in roles if role.builder == "kas"),
+        tuple(load_feature(name) for name in feature_files()),
+    )
+
+
+def selections(release: Release, all_known: Known) -> list[Selection]:
     """Return what the roles that are made for *release* take of it.
 
     A feature of a role stands for itself (``virt-host+ceph``) where it takes other layers.
     """
     found = []
-    for name in role_files(workspace):
-        role = load_role(name, workspace)
-        if role.builder != "kas" or release.name not in (role.releases or (role.release,)):
+    for role in all_known.roles:
+        if release.name not in (role.releases or (role.release,)):
             continue
         plain = _selection(role, release, ())
         found.append(plain)
-        for feature in features_of(name):
+        for feature in all_known.features:
+            if role.name not in feature.roles:
+                continue
             more = _selection(role, release, (feature.name,))
             if (more.layers, more.own, more.headers) != (plain.layers, plain.own, plain.headers):
                 found.append(more)

@@ -20,6 +20,8 @@ from yoctovirt.pins.sources import Pin
 DEFAULT_PRIO = 0
 _VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 
+_DISTRO_VERSION = re.compile(r'^DISTRO_VERSION = "([^"$]+)"', re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -199,6 +201,16 @@ class _Check:
                 self._say("error", "bitbake", name,
                           f"it says bitbake {info.bitbake}; the pinned one is {version}",
                           "correct it")  # fmt: skip
+        distros = {
+            match[1]
+            for repo, store in self._stores.items()
+            if (text := store.text(self._pins[repo].commit, "meta-poky/conf/distro/poky.conf"))
+            and (match := _DISTRO_VERSION.search(text))
+        }
+        if info.distro_version and distros and info.distro_version not in distros:
+            self._say("warning", "distro", name,
+                      f"it says distro_version {info.distro_version}; the pinned meta-poky is "
+                      f"{', '.join(distros)}", "correct it")  # fmt: skip
         made_for = {selection.role.partition("+")[0] for selection in selections}
         for role in sorted(made_for ^ set(info.roles)):
             what = "is made for the release" if role in made_for else "is not made for the release"

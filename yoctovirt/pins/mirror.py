@@ -16,7 +16,7 @@ from yoctovirt.base.files import Lock, make_folder
 from yoctovirt.base.screen import Screen
 from yoctovirt.errors import InfrastructureError, UsageError
 from yoctovirt.pins.git import Git
-from yoctovirt.pins.places import UNPROVEN
+from yoctovirt.pins.places import SYNCED, UNPROVEN
 from yoctovirt.pins.sources import Pin, candidates, is_local, offline, owner_and_name
 
 #: In the settings of a mirror of ours: what it was made to hold.
@@ -157,7 +157,7 @@ class MirrorSync:
 
     def _from(self, new: Path, pin: Pin, source: str) -> str:
         """Fetch the commit from *source*: alone where it gives single commits."""
-        target = f"refs/yoctovirt/pins/{pin.commit}"
+        target = f"{SYNCED}{pin.commit}"
         common = ("fetch", "-q", "--no-tags")
         reason = self._git.attempt(new, *common, "--depth=1", source, f"+{pin.commit}:{target}")
         if not reason or not pin.branch:

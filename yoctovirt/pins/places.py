@@ -13,7 +13,9 @@ from yoctovirt.pins.git import Git
 from yoctovirt.pins.objects import ObjectStore, object_store
 from yoctovirt.pins.sources import Pin, candidates, is_local
 
-#: In a mirror that ``mirror sync`` made: a branch that was put at the pin without proof.
+#: In a mirror that ``mirror sync`` made: a ref for each commit that it is for.
+SYNCED = "refs/yoctovirt/pins/"
+#: In such a mirror: a branch that was put at the pin without proof.
 UNPROVEN = "refs/yoctovirt/unproven/"
 
 
@@ -38,6 +40,7 @@ class Places:
         self._layers = layers
         self._open: dict[Path, ObjectStore] = {}
         self._stack = ExitStack()
+        self._more: dict[str, Path] = {}
 
     def __enter__(self) -> Places:
         return self
@@ -45,14 +48,22 @@ class Places:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def folders(self, pin: Pin, release: str) -> list[Path]:
-        """Return the folders in which the repository of *pin* may be, best first."""
-        found = [
+    def add(self, pin: Pin, folder: Path) -> None:
+        """Count *folder*, a clone of the repository of *pin*, among what is at hand."""
+        self._more[pin.url] = folder
+
+    def folders(self, pin: Pin, release: str, checkouts: bool = True) -> list[Path]:
+        """Return the folders in which the repository of *pin* may be, best first.
+
+        Without *checkouts* those of the workspace do not count.
+        """
+        found = [self._more[pin.url]] if pin.url in self._more else []
+        found += [
             Path(source.removeprefix("file://"))
             for source in candidates(pin.url, self._mirrors)
             if is_local(source)
         ]
-        if self._layers is not None and (self._layers / release / pin.name).is_dir():
+        if checkouts and self._layers is not None and (self._layers / release / pin.name).is_dir():
             found.append(self._layers / release / pin.name)
         return list(dict.fromkeys(found))
 

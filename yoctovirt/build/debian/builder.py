@@ -31,6 +31,7 @@ from yoctovirt.build.debian.hostapt import HostApt, find_host_apt
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
 from yoctovirt.config.roles import DebianImage, Role
 from yoctovirt.errors import InfrastructureError, UsageError
+from yoctovirt.pins.sources import offline
 
 #: Raised when this module makes another image of the same inputs.
 BUILDER_VERSION = 1
@@ -97,6 +98,11 @@ def build(
             return open_deploy_dir(final)
         for stale in folder.glob(f".tmp-{key}-*"):
             shutil.rmtree(stale, ignore_errors=True)
+        if offline():
+            raise InfrastructureError(
+                f"offline, and the cache has no image of role {role.name} for this host: {final}",
+                "build it once with a network, or copy that folder from a host that has it",
+            )
         _preflight(folder)
         work = Path(tempfile.mkdtemp(prefix=f".tmp-{key}-", dir=folder))
         try:
