@@ -195,9 +195,18 @@ ERROR: Layer x is not compatible with the core layer which only supports these s
 ERROR: ParseError at /ws/layers/scarthgap/meta-x/a.bb:45: unparsed line: 'x'
 ERROR: Nothing PROVIDES 'b' (but /ws/layers/scarthgap/meta-x/c.bb DEPENDS on it)
 ERROR: Nothing PROVIDES 'b' (but /ws/layers/scarthgap/meta-x/c.bb DEPENDS on it)
+ERROR: Nothing PROVIDES 'virtual/kernel'
+quick-kernel PROVIDES virtual/kernel but was skipped: incompatible with host aarch64-poky-linux
+ERROR: Nothing RPROVIDES 'q' (but /ws/resolve/../layers/scarthgap/meta-x/d.bb RDEPENDS on it)
+q was skipped: incompatible
 """
     said = read_output(text, [Path("/ws/layers/scarthgap")])
-    assert said.unresolved == ["Nothing PROVIDES 'b' (but meta-x/c.bb DEPENDS on it)"]
+    assert said.unresolved == [
+        "Nothing PROVIDES 'b' (but meta-x/c.bb DEPENDS on it)",
+        "Nothing PROVIDES 'virtual/kernel'; quick-kernel PROVIDES virtual/kernel but was skipped: "
+        "incompatible with host aarch64-poky-linux",
+        "Nothing RPROVIDES 'q' (but meta-x/d.bb RDEPENDS on it); q was skipped: incompatible",
+    ]
     assert said.errors == [
         "Layer x is not compatible with the core layer which only supports these series: scarthgap",
         "ParseError at meta-x/a.bb:45: unparsed line: 'x'",
