@@ -30,6 +30,18 @@ class PinsGroup(click.Group):
         command: click.Command = importlib.import_module(f"yoctovirt.cli.pins_{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the near matches of an unknown verb."""
+        if args and args[0] not in PINS_VERBS and not args[0].startswith("-"):
+            from yoctovirt.base.suggest import did_you_mean
+
+            raise click.UsageError(
+                f"there is no verb {args[0]!r}; {did_you_mean(args[0], PINS_VERBS)}", ctx
+            )
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Print the verbs without importing them."""
         with formatter.section("Verbs"):

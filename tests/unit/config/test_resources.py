@@ -79,6 +79,8 @@ def test_a_wheel_brings_roles_schemas_templates_and_suites(wheel: Path) -> None:
     for path in (
         "_data/kas/inc/reference.role.yml",
         "config/role.schema.json",
+        "pins/release.schema.json",
+        "_data/layers-manifest/wrynose.release.yml",
         "report/templates/report.html.j2",
         "smoke/suites/test_base.py",
         "smoke/suites/pytest.ini",

@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.gitrepos import bare, commit, git, repository
-from tests.unit.pins.world import CORE_CONF, HOST_ROLE, INFO, World, layer_conf
+from tests.unit.pins.world import CORE_CONF, HOST_ROLE, INFO, TODAY, World, layer_conf
+from yoctovirt.base.process import CommandLog
+from yoctovirt.base.screen import Screen
+from yoctovirt.config.layers import Checkout
 from yoctovirt.errors import UsageError
-from yoctovirt.pins.check import Selection
+from yoctovirt.pins.check import Selection, check_release
+from yoctovirt.pins.git import git_settings
 from yoctovirt.pins.layerconf import Layer
+from yoctovirt.pins.places import Places
 from yoctovirt.pins.sources import check_mirrors
 
 EXTRA = "conf__layer.conf"
@@ -120,6 +125,24 @@ def test_a_mirror_that_may_not_be_read(world: World, monkeypatch: pytest.MonkeyP
     found = world.check()
     assert all("you may not read it" in one.what for one in found)
     assert {one.level for one in found} == {"missing"}
+
+
+def test_the_checkouts_of_the_workspace_serve(world: World, tmp_path: Path) -> None:
+    layers = tmp_path / "layers"
+    pins = world.load().pins
+    assert Checkout(layers / "one", CommandLog(), Screen(quiet=True)).all(
+        pins, [str(world.mirrors)]
+    ) == []  # fmt: skip
+    with git_settings() as calls, Places(calls, [], layers) as places:
+        assert check_release(world.load(), [HOST_ROLE], places, TODAY) == []
+        assert places.find(pins[0], "one").stores[0].folder == layers / "one" / "core"
+        assert places.find(pins[0], "another").stores == []
+
+
+def test_a_broken_mirror_inside_of_another_repository_is_not_that_one(world: World) -> None:
+    shutil.rmtree(world.mirrors / "extra.git" / "refs")
+    git(world.mirrors, "init", "-q")
+    assert world.codes() == [("missing", "commit", "extra")]
 
 
 def test_a_pin_without_a_branch_is_noted(world: World) -> None:
