@@ -258,5 +258,7 @@ def test_a_killed_sync_leaves_nothing_half_done(world: World, tmp_path: Path) ->
     job.kill()
     job.wait()
     world.sync(target)
-    assert sorted(path.name for path in target.iterdir()) == [".lock", "core.git", "extra.git"]
     assert world.check(mirrors=(target,)) == []
+    # A git that outlived its caller for a moment may have written once more.
+    world.sync(target)
+    assert sorted(path.name for path in target.iterdir()) == [".lock", "core.git", "extra.git"]
