@@ -104,12 +104,14 @@ def _print_matrix(roles: Sequence[Role], states: dict[str, list[tuple[Cell, Stat
         if role.builder != "kas":
             continue
         known = {(c.release, c.machine): s for c, s in states[role.name] if not c.features}
-        line = f"{role.name:{width}}"
+        line, pad = f"{role.name:{width}}", ""
         for column, column_width in zip(columns, widths, strict=True):
             state = known.get(column)
-            word = f"{_SHORT[state.kind] if state else '-':{column_width}}"
-            line += click.style(word, fg=_COLOURS[state.kind]) if state else word
-        click.echo(line.rstrip())
+            word = _SHORT[state.kind] if state else "-"
+            shown = click.style(word, fg=_COLOURS[state.kind]) if state else word
+            line += pad + shown
+            pad = " " * (column_width - len(word))
+        click.echo(line)
     click.echo(_LEGEND)
 
 

@@ -44,6 +44,16 @@ def test_a_cell_that_resolves_is_stored_and_asked_once(poky: FakePoky) -> None:
     assert "Parsing of 2914" in (poky.workspace / entry["log"]).read_text()
     assert str(poky.workspace) not in json.dumps(entry)
 
+    (row,) = [
+        line for line in poky.call("roles").stdout.splitlines()
+        if line.startswith("mine ") and "MiB" not in line
+    ]  # fmt: skip
+    assert row.split() == ["mine", "?", "?", "ok", "?", "?", "?"]
+    assert row == row.rstrip()
+    about = poky.call("roles", "mine").stdout
+    assert f"{CELL:40} ok          2 recipes, 2 tasks, 1 edges" in about
+    assert 'nographic slirp qemuparams="-m 1024 -smp 1"' in about
+
     (poky.control / "seen.json").unlink()
     again = poky.call(*CHOICE)
     assert again.returncode == 0
@@ -185,9 +195,18 @@ ERROR: Layer x is not compatible with the core layer which only supports these s
 ERROR: ParseError at /ws/layers/scarthgap/meta-x/a.bb:45: unparsed line: 'x'
 ERROR: Nothing PROVIDES 'b' (but /ws/layers/scarthgap/meta-x/c.bb DEPENDS on it)
 ERROR: Nothing PROVIDES 'b' (but /ws/layers/scarthgap/meta-x/c.bb DEPENDS on it)
+ERROR: Nothing PROVIDES 'virtual/kernel'
+quick-kernel PROVIDES virtual/kernel but was skipped: incompatible with host aarch64-poky-linux
+ERROR: Nothing RPROVIDES 'q' (but /ws/resolve/../layers/scarthgap/meta-x/d.bb RDEPENDS on it)
+q was skipped: incompatible
 """
     said = read_output(text, [Path("/ws/layers/scarthgap")])
-    assert said.unresolved == ["Nothing PROVIDES 'b' (but meta-x/c.bb DEPENDS on it)"]
+    assert said.unresolved == [
+        "Nothing PROVIDES 'b' (but meta-x/c.bb DEPENDS on it)",
+        "Nothing PROVIDES 'virtual/kernel'; quick-kernel PROVIDES virtual/kernel but was skipped: "
+        "incompatible with host aarch64-poky-linux",
+        "Nothing RPROVIDES 'q' (but meta-x/d.bb RDEPENDS on it); q was skipped: incompatible",
+    ]
     assert said.errors == [
         "Layer x is not compatible with the core layer which only supports these series: scarthgap",
         "ParseError at meta-x/a.bb:45: unparsed line: 'x'",

@@ -197,6 +197,7 @@ def test_the_shipped_results_are_of_cells_that_exist() -> None:
         assert result["verdict"] in ("ok", "fails")
         text = json.dumps(result)
         assert '"/' not in text, f"{key}: a path of the machine that it was found on"
+        assert "../" not in text, f"{key}: a path of the machine that it was found on"
 
 
 # Features ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ all its roles and machines, lets them share the second one.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from yoctovirt.build.kas.user import choose_build_user
 from yoctovirt.config.cells import Cell, fingerprint, missing_repos
 from yoctovirt.config.kasfile import flatten, to_yaml
 from yoctovirt.config.layers import Checkout, pins_of
+from yoctovirt.config.resources import data_root
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BuildError, InfrastructureError
@@ -31,6 +33,9 @@ from yoctovirt.errors import BuildError, InfrastructureError
 #: How many unresolved names and errors a result keeps; their number is kept besides.
 _KEPT = 12
 _NOTHING = re.compile(r"Nothing R?PROVIDES .*")
+_SKIPPED = re.compile(r"^\S+ (?:R?PROVIDES .* but )?was skipped: ")
+#: bitbake names our layers and kas's from its build directory: /a/b/../c.
+_CROOKED = re.compile(r"/[^\s:'\"(),]*/\.\./[^\s:'\"(),]*")
 _PARSED = re.compile(
     r"Parsing of (\d+) \.bb files complete \((\d+) cached, (\d+) parsed\)\. (\d+) targets, "
     r"(\d+) skipped, (\d+) masked, (\d+) errors"
@@ -48,14 +53,19 @@ class Said:
 
 def read_output(text: str, folders: list[Path]) -> Said:
     """Return what the output *text* of kas and bitbake says; *folders* are taken off paths."""
+    text = _CROOKED.sub(lambda path: os.path.normpath(path[0]), text)
     for folder in folders:
         text = text.replace(f"{folder}/", "")
-    unresolved = list(dict.fromkeys(match.rstrip() for match in _NOTHING.findall(text)))
-    errors = []
+    unresolved, errors = [], []
     lines = text.splitlines()
     for number, line in enumerate(lines):
+        nothing = _NOTHING.search(line)
+        if nothing:
+            # "… but was skipped: …" says why, in the next line.
+            why = lines[number + 1].strip() if number + 1 < len(lines) else ""
+            unresolved.append(nothing[0].rstrip() + (f"; {why}" if _SKIPPED.search(why) else ""))
         _, found, message = line.partition("ERROR: ")
-        if found and not _NOTHING.search(line):
+        if found and not nothing:
             # "ERROR: … at FILE:" and the like go on in the next line.
             more = lines[number + 1].strip() if message.rstrip().endswith(":") and (
                 number + 1 < len(lines)) else ""  # fmt: skip
@@ -66,7 +76,7 @@ def read_output(text: str, folders: list[Path]) -> Said:
         names = ("bb_files", "cached", "parsed", "targets", "skipped", "masked")
         figures.update({name: int(value) for name, value in zip(names, parsed.groups()[:6],
                                                                 strict=True)})  # fmt: skip
-    return Said(unresolved, list(dict.fromkeys(errors)), figures)
+    return Said(list(dict.fromkeys(unresolved)), list(dict.fromkeys(errors)), figures)
 
 
 def graph_figures(build_dir: Path) -> dict[str, int]:
@@ -152,7 +162,7 @@ def resolve(
             ["shell", str(source), "-c", f"bitbake -g {images}"],
             workspace, layers, build_dir, user, log, screen, output_log, lock,
         )  # fmt: skip
-        said = read_output(output, [layers, build_dir, workspace.path])
+        said = read_output(output, [layers, build_dir, workspace.path, data_root()])
         _blame_the_host(said)
         entry["target"] = images
         entry["log"] = str(output_log.relative_to(workspace.path))
