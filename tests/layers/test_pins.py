@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,10 @@ from tests.layers.conftest import Places
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
 from yoctovirt.config.layers import Checkout
-from yoctovirt.config.selection import load_releases
+from yoctovirt.config.selection import known, load_releases, selections
+from yoctovirt.pins.check import check_release
+from yoctovirt.pins.git import git_settings
+from yoctovirt.pins.places import Places as Repositories
 from yoctovirt.pins.sources import candidates, mirror_list
 
 pytestmark = [pytest.mark.layers, pytest.mark.timeout(2400)]
@@ -86,47 +91,32 @@ def test_all_releases_check(synced: Yoctovirt) -> None:
     assert took < 2 * PATIENCE
 
 
-def test_upstreams_series_trap_is_seen(synced: Yoctovirt, tmp_path: Path) -> None:
-    """The fork's layers say "kirkstone" alone: fatal elsewhere, unless a header widens them."""
-    from datetime import date
+def test_the_traps_of_openstack_are_seen(synced: Yoctovirt) -> None:
+    """On scarthgap the fork's layers, made for kirkstone, are fatal unless a header widens them.
 
-    from yoctovirt.pins.check import Selection, check_release
-    from yoctovirt.pins.git import git_settings
-    from yoctovirt.pins.places import Places as Repositories
-
+    Without its `prio` the deploy layer's hosts.bbclass would stand behind the empty one.
+    """
     needs("scarthgap")
     (release,) = load_releases(["scarthgap"])
-    oe = tuple(("meta-openembedded", f"meta-{name}", 0) for name in (
-        "oe", "python", "networking", "filesystems", "webserver"))  # fmt: skip
-    layers = (
-        ("poky", "meta", 0), ("poky", "meta-poky", 0), *oe, ("meta-virtualization", ".", 0),
-        ("meta-cloud-services", ".", 0), ("meta-cloud-services", "meta-openstack", 0),
-        ("meta-cloud-services", "meta-openstack-controller-deploy", 10),
-    )  # fmt: skip
-    collections = ("cloud-services-layer", "openstack-layer", "openstack-controller-deploy-layer")
-    header = "".join(f'LAYERSERIES_COMPAT_{one}:append = " scarthgap"\n' for one in collections)
+    (role,) = (one for one in selections(release, known()) if one.role == "controller")
+    flat = replace(role, layers=tuple((repo, path, 0) for repo, path, _ in role.layers))
     with (
         git_settings() as git,
         Repositories(git, [synced.env["YOCTOVIRT_LAYER_MIRRORS"]]) as repositories,
     ):
-        plain, wide, flat = (
-            [(one.level, one.code, one.where)
-             for one in check_release(release, [selection], repositories, date(2026, 11, 21))
-             if one.code in ("series", "widened", "order", "depends")]
-            for selection in (
-                Selection("mine", layers),
-                Selection("mine", layers, headers=header),
-                Selection("mine", tuple((r, p, 0) for r, p, _ in layers), headers=header),
-            )
+        told, plain, unordered = (
+            [one for one in check_release(release, [selection], repositories, date(2026, 11, 21))
+             if one.roles]
+            for selection in (role, replace(role, headers=""), flat)
         )  # fmt: skip
-    narrow = {
-        f"meta-cloud-services{name}"
-        for name in ("", "/meta-openstack", "/meta-openstack-controller-deploy")
-    }
-    assert {one for one in plain if one[0] == "error"} == {("error", "series", w) for w in narrow}
-    assert set(wide) == {("note", "widened", where) for where in narrow}
-    # hosts.bbclass is in both, and without a prio the empty one of meta-openstack counts.
-    assert ("warning", "order") in {one[:2] for one in flat}
+    assert {(one.level, one.code) for one in told} == {("note", "widened")}
+    assert {(one.level, one.code) for one in plain} == {("error", "series")}
+    assert {one.where for one in plain} == {one.where for one in told}
+    deploy = "meta-cloud-services/meta-openstack-controller-deploy"
+    assert deploy in {one.where for one in plain}
+    (order,) = (one for one in unordered if one.code == "order")
+    assert "classes/hosts.bbclass" in order.what
+    assert deploy in order.where
 
 
 def test_the_mirror_serves_every_release(synced: Yoctovirt, tmp_path: Path) -> None:

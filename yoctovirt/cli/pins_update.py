@@ -77,6 +77,9 @@ def command(
             f"the new pins do not fit together: {len(refused)} findings; nothing was changed",
             "see the remedies above; --repo and --to choose other commits",
         )
+    for release in releases:
+        for move in moves[release.name]:
+            _warn(move)
     for path, text in texts.items():
         if not dry_run:
             write_atomically(path, text)
@@ -151,9 +154,13 @@ def _print(release: str, move: Move) -> None:
         click.echo(f"  + {line}")
     for line in move.removed:
         click.echo(f"  - {line}")
-    if new.branch is None and old.branch is not None:
+
+
+def _warn(move: Move) -> None:
+    """Say that a pin loses its branch."""
+    if move.new.branch is None and move.old.branch is not None:
         click.echo(
-            f"warning: {new.commit[:12]} is not on branch {old.branch}: it is pinned without the "
-            "branch; keep a mirror that has it",
+            f"warning: {move.new.commit[:12]} is not on branch {move.old.branch}: it is pinned "
+            "without the branch; keep a mirror that has it",
             err=True,
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yoctovirt.config.cells import OWN_REPO, kas_files, merged
+from yoctovirt.config.cells import OWN_REPO, find_kas_file, kas_files, merged
 from yoctovirt.config.features import Feature, feature_files, load_feature
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.roles import Role, load_role, role_files
@@ -46,13 +46,15 @@ def known(workspace: Path | None = None) -> Known:
 
 
 def selections(release: Release, all_known: Known) -> list[Selection]:
-    """Return what the roles that are made for *release* take of it.
+    """Return what the roles that are made for *release*, or have a file for it, take of it.
 
     A feature of a role stands for itself (``virt-host+ceph``) where it takes other layers.
     """
     found = []
     for role in all_known.roles:
-        if release.name not in (role.releases or (role.release,)):
+        claimed = release.name in (role.releases or (role.release,))
+        file = find_kas_file(role, f"kas/inc/{role.name}.{release.name}.yml")
+        if not claimed and not file.is_file():
             continue
         plain = _selection(role, release, ())
         found.append(plain)
@@ -90,6 +92,7 @@ def _selection(role: Role, release: Release, features: tuple[str, ...]) -> Selec
         role="+".join((role.name, *features)),
         layers=tuple(taken),
         own=tuple(own),
+        claimed=release.name in (role.releases or (role.release,)),
         headers="\n".join(str(headers[key]) for key in sorted(headers)),
         foreign=tuple(foreign),
     )

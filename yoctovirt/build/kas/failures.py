@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yoctovirt.errors import BuildError, InfrastructureError, YoctovirtError
+from yoctovirt.pins.sources import offline
 
 _MAX_LINES = 12
+#: What bitbake's fetcher says where it was not allowed to ask (BB_NO_NETWORK).
+_WANTED = re.compile(r"Fetcher Error: NetworkAccess\(['\"]([^'\";]+)")
 #: The environment that bitbake writes before what its fetcher ran.
 _FETCH = re.compile(r"Fetch command (?:export [^;]*; )+")
 
@@ -85,6 +88,14 @@ def explain(output: str, status: int, build_log: Path) -> YoctovirtError:
             f"kas ended with status {status} before a task was run:\n{_indent(lines)}",
             f"the whole output is {build_log}",
         )
+    absent = _absent_sources(text, tasks) if offline() else []
+    if absent:
+        return InfrastructureError(
+            "offline, and these sources are not in the download folder (DL_DIR):\n"
+            + "\n".join(f"  {line}" for line in absent),
+            "build once with a network, and copy the workspace's downloads/ here; bitbake stops at "
+            "the first that is missing: 'bitbake -k --runall=fetch IMAGE' fetches all",
+        )
     parts = []
     for task in tasks:
         said = task.log.read_text(errors="replace") if task.log and task.log.is_file() else text
@@ -94,6 +105,18 @@ def explain(output: str, status: int, build_log: Path) -> YoctovirtError:
             + _indent(error_lines(said) or said.splitlines()[-5:])
         )
     return BuildError("\n".join(parts), f"{_advice(text, tasks)}the whole output is {build_log}")
+
+
+def _absent_sources(text: str, tasks: list[FailedTask]) -> list[str]:
+    """Return recipe and URL of each source that bitbake wanted to have over a network."""
+    found = []
+    for task in tasks:
+        if task.task != "do_fetch":
+            continue
+        said = task.log.read_text(errors="replace") if task.log and task.log.is_file() else text
+        urls = dict.fromkeys(_WANTED.findall(said))
+        found += [f"{Path(task.recipe).name}: {url}" for url in urls]
+    return found
 
 
 def _advice(text: str, tasks: list[FailedTask]) -> str:
