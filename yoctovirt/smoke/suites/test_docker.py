@@ -125,11 +125,13 @@ def test_run_without_network(exited: Exited) -> None:
     assert interfaces == ["lo"], f"expected the loopback only, the container has {interfaces}"
 
 
-def test_exit_status(exited: Exited) -> None:
-    """The exit status of a container is the exit status of docker run."""
+def test_exit_status(node: SmokeNode, exited: Exited) -> None:
+    """The exit status of a container is the exit status of docker run, and is kept."""
     assert exited.exit_status == 42, (
         f"the container exits with 42, docker run did with {exited.exit_status}:\n{exited.output}"
     )
+    kept = node.check(f"docker inspect --format '{{{{.State.ExitCode}}}}' {exited.name}").strip()
+    assert kept == "42", f"the container exited with 42, docker has kept {kept}"
 
 
 def test_logs(node: SmokeNode, exited: Exited) -> None:
