@@ -15,7 +15,9 @@ from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
 from yoctovirt.build.kas.failures import explain
 from yoctovirt.build.kas.follow import build_figures, follow
 from yoctovirt.build.kas.preflight import check_host
+from yoctovirt.build.kas.trace import Trace
 from yoctovirt.build.kas.user import BuildUser, choose_build_user
+from yoctovirt.build.kas.watch import Watch, watched
 from yoctovirt.config.kasfile import choose_release, flatten, kas_environment, to_yaml
 from yoctovirt.config.layers import Checkout, pins_of
 from yoctovirt.config.matrix import refuse_unresolved
@@ -53,6 +55,7 @@ class KasResult:
     config: dict[str, Any]
     figures: dict[str, int]
     runqemu: Path | None  #: of the release that the image was built with
+    trace: Trace  #: what bitbake's events told
 
 
 def build(
@@ -102,15 +105,16 @@ def build(
         folders = [layers, build_dir, *shared, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
-        status, said = run_kas(
-            ["build", *skip, str(source)],
-            workspace, layers, build_dir, user, log, screen, build_log, lock,
-        )  # fmt: skip
+        with watched(build_dir, record, user, log, screen) as watch:
+            status, said = run_kas(
+                ["build", *skip, str(source), "--", "-w", str(watch.events)],
+                workspace, layers, build_dir, user, log, screen, build_log, lock, watch,
+            )  # fmt: skip
     if status:
         raise explain(said, status, build_log)
     figures = build_figures(said)
     deploy = _find_deploy_dir(config, build_dir)
-    return KasResult(deploy, release, config, figures, find_runqemu(layers))
+    return KasResult(deploy, release, config, figures, find_runqemu(layers), watch.trace)
 
 
 def build_dir_for(workspace: Workspace, role: str, release: str) -> Path:
@@ -185,6 +189,7 @@ def run_kas(
     screen: Screen,
     output_log: Path,
     lock: Lock,
+    watch: Watch | None = None,
 ) -> tuple[int, str]:
     """Run ``kas WORDS`` in *build_dir*; return its exit status and what it printed.
 
@@ -215,7 +220,7 @@ def run_kas(
             # Where we are killed, the next build waits until all of this one has ended.
             lock=lock,
         )
-        status = follow(job, output_log, start, screen)
+        status = follow(job, output_log, start, screen, watch)
     with output_log.open("rb") as written:
         written.seek(start)
         return status, written.read().decode(errors="replace")
