@@ -13,6 +13,7 @@ from yoctovirt.base.process import CommandLog, Guarded
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
 from yoctovirt.build.kas.failures import explain
+from yoctovirt.build.kas.figures import add_image
 from yoctovirt.build.kas.follow import build_figures, follow
 from yoctovirt.build.kas.preflight import check_host
 from yoctovirt.build.kas.trace import Trace
@@ -105,15 +106,17 @@ def build(
         folders = [layers, build_dir, *shared, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
-        with watched(build_dir, record, user, log, screen) as watch:
+        with watched(build_dir, record, user, log, screen, workspace.path) as watch:
             status, said = run_kas(
                 ["build", *skip, str(source), "--", "-w", str(watch.events)],
                 workspace, layers, build_dir, user, log, screen, build_log, lock, watch,
             )  # fmt: skip
+            watch.status = status
     if status:
         raise explain(said, status, build_log)
     figures = build_figures(said)
     deploy = _find_deploy_dir(config, build_dir)
+    add_image(record, deploy)
     return KasResult(deploy, release, config, figures, find_runqemu(layers), watch.trace)
 
 
