@@ -59,7 +59,7 @@ def status(trace: Trace, left: float | None, rate: float | None) -> str:
     parts.append(f"{len(trace.running)} running")
     if rate is not None:
         parts.append(f"{rate:.0f} a minute")
-    if left is not None:
+    if left is not None and left >= 5:
         parts.append(f"about {human_seconds(left)} left")
     return ", ".join(parts)
 
@@ -134,8 +134,7 @@ class News:
                 told = f" ({parsed.total} recipes, {parsed.parsed} parsed, {parsed.errors} errors)"
             return f"preparing the tasks{told}"
         if trace.phase == "setscene":
-            wanted = trace.stats.setscene_total
-            return f"taking from sstate what is there ({wanted} objects looked for)"
+            return "taking from sstate what is there"
         if trace.phase == "tasks":
             return f"running tasks: {trace.stats.completed} of {trace.stats.total} are done"
         return ""
