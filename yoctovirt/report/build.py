@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from yoctovirt.base.files import human_bytes
+from yoctovirt.base.screen import human_seconds
 from yoctovirt.errors import UsageError
 
 BUILD_FILE, TASKS_FILE = "build.json", "tasks.jsonl"
@@ -107,3 +110,70 @@ def _seconds(tasks: list[dict[str, Any]]) -> dict[str, float]:
         for task in tasks
         if task["end"] is not None
     }
+
+
+def facts(build: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the figures in words: name, text."""
+    yield "phases", ", ".join(f"{p['name']} {_short(p['seconds'])}" for p in build["phases"])
+    tasks = build["tasks"]
+    cut = f", {tasks['cut']} cut short" if tasks["cut"] else ""
+    yield (
+        "tasks",
+        f"{tasks['total']}: {tasks['run']} run, {tasks['noexec']} with nothing to run, "
+        f"{tasks['covered']} covered, {tasks['existing']} current, {tasks['failed']} failed{cut}; "
+        f"{tasks['setscene']} outputs taken from sstate",
+    )
+    sstate = build["sstate"]
+    if sstate:
+        yield (
+            "sstate",
+            f"{sstate['local'] + sstate['mirrors']} of {sstate['wanted']} wanted objects found "
+            f"({sstate['match_percent']} % match): {sstate['local']} local, "
+            f"{sstate['mirrors']} from mirrors; {sstate['current']} current "
+            f"({sstate['complete_percent']} % complete)",
+        )
+    if build["mean_running"] is not None:
+        yield "running", f"{build['mean_running']} tasks at a time on average"
+    got = build["downloads"]
+    size = human_bytes(got["bytes"])
+    yield "downloads", f"{got['files']} files and {got['repositories']} repositories, {size}"
+    image = build["image"]
+    if image:
+        yield (
+            "image",
+            f"{image['name']}: root file system {human_bytes(image['rootfs_bytes'])}, deploy "
+            f"directory {human_bytes(image['deploy_dir_bytes'])} on disk",
+        )
+    disk = build["disk"]
+    yield (
+        "disk",
+        f"{human_bytes(disk['free_before'])} free before, {human_bytes(disk['free_after'])} after, "
+        f"at least {human_bytes(disk['free_least'])} at any time",
+    )
+    memory = build["memory"]
+    yield (
+        "memory",
+        f"at most {human_bytes(memory['host_used_peak'])} of "
+        f"{human_bytes(memory['host_total'])} in use on the host, "
+        f"{human_bytes(memory['build_peak'])} by the build"
+        + _largest("process", memory["largest_process"])
+        + (f"; {memory['oom_kills']} killed for lack of memory" if memory["oom_kills"] else ""),
+    )
+    stats = build["buildstats"]
+    if stats:
+        cpu = human_seconds(stats["cpu_seconds"])
+        yield "buildstats", f"{cpu} of processor time" + _largest("task", stats["largest_task"])
+
+
+def _largest(what: str, found: dict[str, Any] | None) -> str:
+    return f"; largest {what} {found['name']}, {human_bytes(found['bytes'])}" if found else ""
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else human_seconds(seconds)
+
+
+def longest_steps(steps: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Return the steps of a critical path that took most, in the order in which they came."""
+    cost = sorted(range(len(steps)), key=lambda i: -steps[i]["seconds"] - steps[i]["waited"])
+    return [steps[i] for i in sorted(cost[:count])]
