@@ -56,11 +56,12 @@ def status(trace: Trace, left: float | None, rate: float | None) -> str:
     failed = len(trace.failed)
     if failed:
         parts.append(f"{failed} FAILED")
+    # What matters most comes first: a narrow terminal shows the begin of it.
+    if left is not None and left >= 5:
+        parts.append(f"about {human_seconds(left)} left")
     parts.append(f"{len(trace.running)} running")
     if rate is not None:
         parts.append(f"{rate:.0f} a minute")
-    if left is not None and left >= 5:
-        parts.append(f"about {human_seconds(left)} left")
     return ", ".join(parts)
 
 

@@ -56,6 +56,11 @@ class Watch:
         self._screen = screen
         self._reader = EventReader(events, user, log)
 
+    @property
+    def reader_pid(self) -> int:
+        """Process id of the reader of the event log."""
+        return self._reader.pid
+
     def line(self, text: str) -> None:
         """Take a line of the output of kas."""
         self.trace.line(text, time.time())
