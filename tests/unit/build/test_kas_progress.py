@@ -14,7 +14,7 @@ from yoctovirt.build.kas.events import (
     TaskEvent,
     TaskProgress,
 )
-from yoctovirt.build.kas.progress import BAR, News, Rate, bar, board, named, status
+from yoctovirt.build.kas.progress import BAR, News, Rate, bar, board, head, named, rest
 from yoctovirt.build.kas.trace import Trace
 
 
@@ -24,15 +24,15 @@ def started(trace: Trace, recipe: str, task: str, time: float, pid: int = 1) -> 
 
 def test_before_the_tasks() -> None:
     trace = Trace(started=0)
-    assert status(trace, None, None) == "layers and bitbake's server"
+    assert head(trace) == "layers and bitbake's server"
     trace.add(Progress(1, "cache", 0, 100))
-    assert status(trace, None, None) == "loading the cache of recipes 0 of 100"
+    assert head(trace) == "loading the cache of recipes 0 of 100"
     trace.add(Progress(2, "parse", 1200, 2915))
-    assert status(trace, None, None) == "parsing recipes 1200 of 2915"
+    assert head(trace) == "parsing recipes 1200 of 2915"
     trace.add(Parsed(3, 0, 2915, 80, 37, 0, 2915))
-    assert status(trace, None, None) == "preparing the tasks"
+    assert head(trace) == "preparing the tasks"
     trace.add(Progress(4, "Initialising tasks", 42.6, None))
-    assert status(trace, None, None) == "initialising tasks 43 %"
+    assert head(trace) == "initialising tasks 43 %"
 
 
 def test_while_tasks_run() -> None:
@@ -41,13 +41,14 @@ def test_while_tasks_run() -> None:
                   setscene_notcovered=5)  # fmt: skip
     trace.add(Queued(5, "queue-started", "a", "do_x", None, False, stats))
     started(trace, "a", "do_x", 10)
-    assert status(trace, None, None) == "sstate 25 of 30, tasks 3412 of 11023 (30 %), 1 running"
+    assert (head(trace), rest(trace, None, None)) == (
+        "tasks 3412 of 11023 (30 %)", "sstate 25 of 30, 1 running",
+    )  # fmt: skip
     trace.add(SetsceneOver(6, stats))
-    assert status(trace, 3000, 41.7) == (
-        "tasks 3412 of 11023 (30 %), about 50 min 00 s left, 1 running, 42 a minute"
-    )
+    assert rest(trace, 3000, 41.7) == "about 50 min 00 s left, 1 running, 42 a minute"
+    assert rest(trace, 3, None) == "1 running", "what is over at once is not announced"
     trace.add(TaskEvent("failed", "a", "1", "do_x", "/x.bb", "/log", 12, 1))
-    assert "1 FAILED, " in status(trace, 3000, None)
+    assert head(trace).endswith(", 1 FAILED")
 
 
 def test_running_tasks_with_their_age_the_oldest_first() -> None:
@@ -57,8 +58,8 @@ def test_running_tasks_with_their_age_the_oldest_first() -> None:
         started(trace, f"recipe-{number}", "do_compile", 100 - number, pid=number)
     trace.add(TaskProgress(19, 45, None))
     trace.add(TaskProgress(18, -1, None))
-    lines = board(trace, 200)
-    assert lines[0].strip() == bar(50, 100)
+    lines = board(trace, 200, "20 running")
+    assert lines[0].strip() == f"{bar(50, 100)}  20 running"
     assert lines[1].split() == ["1", "min", "59", "s", "recipe-19", "do_compile", "45", "%"]
     assert lines[2].split()[-1] == "do_compile"
     assert lines[-1].strip() == "and 8 more"
@@ -66,7 +67,7 @@ def test_running_tasks_with_their_age_the_oldest_first() -> None:
     assert named(trace, 200).endswith(", 17 more")
 
 
-@pytest.mark.parametrize(("done", "filled"), [(0, 0), (1, 0), (50, 15), (99, 29), (100, 30)])
+@pytest.mark.parametrize(("done", "filled"), [(0, 0), (1, 0), (50, 12), (99, 23), (100, 24)])
 def test_the_bar(done: int, filled: int) -> None:
     drawn = bar(done, 100)
     assert len(drawn) == BAR

@@ -75,10 +75,12 @@ class Watch:
         for line in self._news.lines(self.trace):
             self._screen.note(line)
         rate = self._rate.add(now, self.trace.stats.completed)
-        text = progress.status(self.trace, self._estimate.remaining(self.trace, now), rate)
+        head = progress.head(self.trace)
+        rest = progress.rest(self.trace, self._estimate.remaining(self.trace, now), rate)
         if self._screen.live:
-            self._screen.status(text, progress.board(self.trace, now))
+            self._screen.status(head, progress.board(self.trace, now, rest))
         else:
+            text = f"{head}, {rest}" if rest else head
             names = progress.named(self.trace, now)
             self._screen.status(f"{text}: {names}" if names else text)
 
