@@ -72,8 +72,7 @@ class Watch:
         self._write()
         now = time.time()
         self._sampler.sample(self.root, now)
-        for line in self._news.lines(self.trace):
-            self._screen.note(line)
+        self._tell()
         rate = self._rate.add(now, self.trace.stats.completed)
         head = progress.head(self.trace)
         rest = progress.rest(self.trace, self._estimate.remaining(self.trace, now), rate)
@@ -88,10 +87,15 @@ class Watch:
         """Read the log to its end and close the trace: kas has ended."""
         for event in self._reader.finish():
             self.trace.add(event)
+        self._tell()
         self.trace.finish(time.time())
         self._write()
         write_figures(self._record, self._figures())
         self._durations.merge(learned(self.trace))
+
+    def _tell(self) -> None:
+        for line in self._news.lines(self.trace):
+            self._screen.note(line)
 
     def _figures(self) -> dict[str, Any]:
         result = "interrupted" if self.interrupted else "failed" if self.status else "succeeded"
