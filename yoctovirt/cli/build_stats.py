@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 @click.argument("run", required=False)
 @click.option("--compare", "other", metavar="RUN2", help="Show RUN2 beside it.")
 @click.option("--json", "as_json", is_flag=True, help="Print build.json (with --compare: both).")
+@click.option("--report", is_flag=True, help="Write report.html into the record, with a time line.")
 @click.pass_context
-def command(ctx: click.Context, /, run: str | None, other: str | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, /, run: str | None, other: str | None, as_json: bool, report: bool
+) -> None:
     """Show what a build did: time by phase, tasks, sstate, slowest tasks, disk, memory.
 
     RUN is the id of a run record or the path of its folder; by default the newest build.
@@ -33,6 +36,10 @@ def command(ctx: click.Context, /, run: str | None, other: str | None, as_json: 
     runs = workspace_of(ctx).runs
     folder = find_record(runs, run)
     build = load_build(folder)
+    if report:
+        from yoctovirt.report.html import write_html
+
+        click.echo(f"report: {write_html(folder)}", err=True)
     if other is not None:
         second = find_record(runs, other)
         beside = load_build(second)

@@ -166,6 +166,28 @@ def test_a_build_that_fails_leaves_its_figures(poky: FakePoky) -> None:
     assert "1 failed" in poky.call("build-stats").stdout
 
 
+def test_what_cannot_be_followed_is_built_all_the_same(poky: FakePoky) -> None:
+    tell(poky, 13)
+    script = _BROKEN.format(driver=poky.argv("build", "mine")[2])
+    argv = [word if n != 2 else script for n, word in enumerate(poky.argv("build", "mine"))]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "the build goes on, but cannot be followed well: RuntimeError: odd" in done.stderr
+    assert done.stderr.count("cannot be followed") in (1, 2), "once, and at the end"
+    assert "RuntimeError: odd" in (poky.record() / "watch-error.log").read_text()
+    assert json.loads((poky.record() / "run.json").read_text())["result"] == "passed"
+
+
+#: The command line with a bug in what takes the events.
+_BROKEN = """\
+from yoctovirt.build.kas.trace import Trace
+def odd(*_):
+    raise RuntimeError("odd")
+Trace.add = odd
+{driver}
+"""
+
+
 def test_a_bitbake_that_writes_no_events_is_built_with_as_well(poky: FakePoky) -> None:
     done = poky.call("build", "mine")
     assert done.returncode == 0, done.stderr

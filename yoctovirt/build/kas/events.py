@@ -233,7 +233,8 @@ def parse_event(line: str | bytes) -> Event | None:
     data = json.loads(line)
     kind = data.pop("event")
     if kind in ("task-started", "task-succeeded", "task-failed"):
-        return TaskEvent(kind=kind.removeprefix("task-"), **_unseen(data))
+        data.update(kind=kind.removeprefix("task-"), time=float(data["time"]))
+        return TaskEvent(**_unseen(data))
     if kind.startswith(("queue-", "setscene-")) and kind != "setscene-over":
         return Queued(kind=kind, **_with_stats(data))
     make = _MAKERS.get(kind)

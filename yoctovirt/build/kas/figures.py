@@ -131,7 +131,10 @@ def write_figures(record: Path, figures: dict[str, Any]) -> None:
 
 def add_image(record: Path, deploy: DeployDir) -> None:
     """Add the sizes of the image and of its deploy directory to build.json in *record*."""
-    figures = json.loads((record / BUILD_FILE).read_text(encoding="utf-8"))
+    path = record / BUILD_FILE
+    if not path.is_file():  # the build could not be followed, which was told
+        return
+    figures = json.loads(path.read_text(encoding="utf-8"))
     figures["image"] = {
         "name": deploy.image,
         "rootfs_bytes": deploy.rootfs.stat().st_size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -26,6 +27,8 @@ from yoctovirt.errors import YoctovirtError
 
 #: In the run record: a line a task, written when the task is over.
 TASKS_FILE = "tasks.jsonl"
+#: There as well where the build could not be followed to its end: why.
+ERROR_FILE = "watch-error.log"
 _EVENTS = ".events-"
 
 
@@ -44,6 +47,7 @@ class Watch:
         self.root: int | None = None  #: the process above all of the build
         self.status: int | None = None  #: of kas, once it has ended
         self.interrupted = False
+        self.broken = False  #: whether something went wrong in following the build
         self.events = events  #: where bitbake is to write its event log
         self._durations = Durations(workspace / TIMES_FILE)
         self._estimate = Estimate(self._durations)
@@ -66,7 +70,24 @@ class Watch:
         self.trace.line(text, time.time())
 
     def tick(self) -> None:
-        """Take what bitbake has told since the last call; show and record it."""
+        """Take what bitbake has told since the last call; show and record it.
+
+        Whatever goes wrong in that, the build goes on: it is told once.
+        """
+        try:
+            self._tick()
+        except Exception as error:
+            if not self.broken:
+                self._break(error)
+
+    def _break(self, error: Exception) -> None:
+        self.broken = True
+        text = f"{type(error).__name__}: {error}"
+        self._screen.note(f"warning: the build goes on, but cannot be followed well: {text}")
+        with suppress(OSError), (self._record / ERROR_FILE).open("a", encoding="utf-8") as out:
+            traceback.print_exception(error, file=out)
+
+    def _tick(self) -> None:
         for event in self._reader.read():
             self.trace.add(event)
         self._write()
@@ -84,7 +105,18 @@ class Watch:
             self._screen.status(f"{text}: {names}" if names else text)
 
     def close(self) -> None:
-        """Read the log to its end and close the trace: kas has ended."""
+        """Read the log to its end and close the trace: kas has ended.
+
+        Raises InfrastructureError where the figures cannot be written (disk full).
+        """
+        try:
+            self._close()
+        except YoctovirtError:
+            raise
+        except Exception as error:
+            self._break(error)
+
+    def _close(self) -> None:
         for event in self._reader.finish():
             self.trace.add(event)
         self._tell()
