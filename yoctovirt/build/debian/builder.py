@@ -179,6 +179,18 @@ def _path() -> str:
     return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
+def _own_mounts() -> list[str]:
+    """Return the prefix of a command whose mounts shall end with its processes.
+
+    As root mmdebstrap mounts into the tree, and where it is killed nobody would unmount. In a
+    chroot whose root is no mount point, unshare cannot make its mounts private.
+    """
+    for prefix in (["unshare", "--mount"], ["unshare", "--mount", "--propagation", "unchanged"]):
+        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
+            return prefix
+    return []
+
+
 def _argv(role: Role, host: HostApt, mode: str) -> list[str]:
     spec = _spec(role)
     excluded = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*",
@@ -186,6 +198,7 @@ def _argv(role: Role, host: HostApt, mode: str) -> list[str]:
                 "/etc/kernel/postinst.d/initramfs-tools")  # fmt: skip
     packages = [host.kernel_package, "cpio", *spec.packages]
     return [
+        *(_own_mounts() if mode == "root" else []),
         "mmdebstrap",
         "--variant=apt",
         f"--mode={mode}",
@@ -282,7 +295,7 @@ def _run(
     screen: Screen,
 ) -> None:
     start = build_log.stat().st_size
-    job = Guarded(argv, env=env, output=output, grace=15.0, discard=[work], pass_fds=fds)
+    job = Guarded(argv, env=env, output=output, grace=2.0, discard=[work], pass_fds=fds)
     try:
         with build_log.open("rb") as seen:
             seen.seek(start)
