@@ -17,7 +17,7 @@ from yoctovirt.base.files import Lock, make_folder
 from yoctovirt.base.process import CommandLog, Guarded, missing_tool, run_quick
 from yoctovirt.base.screen import Screen
 from yoctovirt.boot.accel import Accelerator, choose_accelerator
-from yoctovirt.boot.access import prepare_ssh
+from yoctovirt.boot.access import EarlySsh, prepare_ssh
 from yoctovirt.boot.console import Console
 from yoctovirt.boot.failures import explain_qemu
 from yoctovirt.boot.node import Node, NodeState, lock_path, node_dir
@@ -228,25 +228,35 @@ def _open_console(folder: Path, guard: Guarded, qemu_log: Path, name: str) -> Co
 
 
 def wait_until_ready(launch: Launch, options: BootOptions, deploy: DeployDir) -> None:
-    """Wait for the login prompt, log in on the console, and wait for SSH.
+    """Wait until somebody can work on the node by SSH.
 
-    Raises BootError (with what the console said), ConsoleSilentError under a KVM
+    Where the build knows both keys, that is as soon as sshd answers; else the login prompt
+    is waited for and the keys are exchanged on the console. Until then the console is
+    watched. Raises BootError (with what the console said), ConsoleSilentError under a KVM
     that hangs, NodeUnreachableError where sshd does not answer.
     """
-    state = launch.node.state
+    node, state = launch.node, launch.node.state
     kvm = state.accelerator == "kvm"
-    wait_for_login(
-        launch.console,
-        options.login_timeout or LOGIN_SECONDS * state.timeout_scale,
-        launch.why_gone,
-        KVM_SILENCE_SECONDS * options.timeout_scale if kvm else None,
-    )
-    launch.mark("login")
-    prepare_ssh(launch.node, launch.console, deploy)
-    launch.node.ssh.connect(options.ssh_timeout or SSH_SECONDS * state.timeout_scale)
+    early = EarlySsh(node, deploy, 10 * state.timeout_scale)
+    try:
+        asked = wait_for_login(
+            launch.console,
+            options.login_timeout or LOGIN_SECONDS * state.timeout_scale,
+            launch.why_gone,
+            KVM_SILENCE_SECONDS * options.timeout_scale if kvm else None,
+            lambda: early.connected,
+        )
+    except BaseException:
+        early.abandon()
+        raise
+    if asked:
+        launch.mark("login")
+    if not early.finish():
+        prepare_ssh(node, launch.console, deploy)
+        node.ssh.connect(options.ssh_timeout or SSH_SECONDS * state.timeout_scale)
     launch.mark("ssh")
     state.state = "ready"
-    launch.node.save()
+    node.save()
     launch.console.close()
 
 
