@@ -56,9 +56,26 @@ class BootRequest:
     deploy: DeployDir
     role: Role | None
     name: str  #: of the node
-    options: BootOptions
+    options: BootOptions  #: what the user asked for
     run_dir: Path  #: of the run record, for the logs
     runqemu: Path | None = None  #: None: plain QEMU from the qemuboot.conf
+
+    def options_with_role(self) -> BootOptions:
+        """Return the options together with what the role's node needs.
+
+        The image's QB_MEM may be more than that; QB_SMP is the machine's, the same for all.
+        """
+        options = self.options
+        if self.role is None:
+            return options
+        node = self.role.node
+        return replace(
+            options,
+            memory=options.memory or max(node.memory, memory_mib(self.deploy.qemuboot, None)),
+            cpus=options.cpus or node.cpus,
+            qemuparams=(*node.qemuparams, *options.qemuparams),
+            bootparams=(*node.bootparams, *options.bootparams),
+        )
 
 
 class Launch:
@@ -137,7 +154,7 @@ def launched(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[
 def _start(
     request: BootRequest, accelerator: Accelerator, log: CommandLog, screen: Screen, lock: Lock
 ) -> Launch:
-    deploy, name, options = request.deploy, request.name, request.options
+    deploy, name, options = request.deploy, request.name, request.options_with_role()
     folder = node_dir(request.workspace, name)
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder, 0o700)
@@ -174,7 +191,7 @@ def _start(
 
 def _command(request: BootRequest, accelerator: Accelerator, folder: Path) -> list[str]:
     """Return the command that starts QEMU: runqemu where the release has it, else QEMU itself."""
-    deploy, name, options = request.deploy, request.name, request.options
+    deploy, name, options = request.deploy, request.name, request.options_with_role()
     console_log = request.run_dir / f"console-{name}.log"
     if request.runqemu is not None:
         conf = write_conf(deploy, folder, name, options)
@@ -188,7 +205,7 @@ def _command(request: BootRequest, accelerator: Accelerator, folder: Path) -> li
 
 
 def _state(request: BootRequest, accelerator: Accelerator, argv: list[str]) -> NodeState:
-    deploy, role, options = request.deploy, request.role, request.options
+    deploy, role, options = request.deploy, request.role, request.options_with_role()
     smp = (deploy.qemuboot.words("qb_smp") or ["-smp", "1"])[-1].split(",")[0]
     return NodeState(
         name=request.name,

@@ -136,7 +136,7 @@ def check_bootparams(boot: QemuBoot, options: BootOptions) -> None:
 
 def _kernel(deploy: DeployDir, options: BootOptions) -> list[str]:
     check_bootparams(deploy.qemuboot, options)
-    if boots_from_disk(deploy.qemuboot):
+    if boots_from_disk(deploy.qemuboot) or deploy.kernel is None:
         return []
     line = kernel_command_line(deploy.qemuboot, options.bootparams)
     return ["-kernel", str(deploy.kernel), "-append", line]
