@@ -22,8 +22,10 @@ from yoctovirt.base.process import CommandLog
 from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.config.cells import OWN_REPO, choose_machine, kas_files
 from yoctovirt.config.features import check_feature
+from yoctovirt.config.kasschema import check_config, check_kas_file
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.roles import Role
+from yoctovirt.config.site import Site
 from yoctovirt.config.yamlfile import load_mapping
 from yoctovirt.errors import InfrastructureError, UsageError
 from yoctovirt.pins.release import release_files
@@ -63,11 +65,12 @@ def flatten(
     extra: Sequence[Path] = (),
     machine: str | None = None,
     features: Sequence[str] = (),
+    site: Site | None = None,
 ) -> dict[str, Any]:
     """Return the complete kas configuration of *role* on *release* as one mapping.
 
-    *extra* are kas files of the user, merged last. Raises UsageError where kas
-    does not accept one of the files, and for an unknown machine or feature.
+    *extra* are kas files of the user, merged last, over what *site* brings. Raises UsageError
+    where kas does not accept one of the files, and for an unknown machine or feature.
     """
     chosen = choose_machine(role, machine, own=bool(extra))
     for feature in features:
@@ -82,9 +85,14 @@ def flatten(
             shutil.copytree(own.parent, work / "kas" / "inc", dirs_exist_ok=True)
         # Without --machine the role's kas file has the word.
         includes = kas_files(role, release, machine, features)
+        ours = site.kas_file(FORMAT, offline()) if site else None
+        if ours:
+            includes.append("site.yml")
+            (work / "site.yml").write_text(json.dumps(ours))
         names: dict[str, str] = {}
         for number, path in enumerate(extra):
-            load_mapping(path)  # its errors name the user's file, not our copy
+            # Here errors name the user's file, not our copy.
+            check_kas_file(path, load_mapping(path))
             includes.append(f"user-{number}-{path.name}")
             names[includes[-1]] = str(path)
             shutil.copyfile(path, work / includes[-1])
@@ -102,6 +110,7 @@ def flatten(
         for repo, entry in config.get("repos", {}).items()
         if not (entry and "url" in entry and entry["url"] is None)
     }
+    check_config(config, f"{role.name} on {release}")
     return config
 
 
@@ -110,7 +119,8 @@ def kas_environment(home: Path | None = None) -> dict[str, str]:
     kept = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
             "ftp_proxy", "no_proxy", "SSH_AUTH_SOCK", "TERM", "BB_NO_NETWORK", "NETRC_FILE",
             "GIT_SSL_CAINFO", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "BB_NUMBER_THREADS",
-            "PARALLEL_MAKE", "SSTATE_MIRRORS", "YV_DEBIAN_MIRROR",
+            "PARALLEL_MAKE", "SSTATE_MIRRORS", "SOURCE_MIRROR_URL", "BB_HASHSERVE",
+            "BB_HASHSERVE_UPSTREAM", "PRSERV_HOST", "YV_DEBIAN_MIRROR",
             "YV_DEBIAN_SECURITY_MIRROR")  # fmt: skip
     env = {name: os.environ[name] for name in kept if name in os.environ}
     if offline():
