@@ -20,7 +20,8 @@ from typing import Any
 
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.suggest import did_you_mean
-from yoctovirt.config.cells import OWN_REPO, choose_machine, kas_files
+from yoctovirt.base.yamlfile import place_of
+from yoctovirt.config.cells import OWN_REPO, choose_machine, find_kas_file, kas_files
 from yoctovirt.config.features import check_feature
 from yoctovirt.config.kasschema import check_config, check_kas_file
 from yoctovirt.config.resources import data_root
@@ -29,7 +30,7 @@ from yoctovirt.config.site import Site
 from yoctovirt.config.yamlfile import load_mapping
 from yoctovirt.errors import InfrastructureError, UsageError
 from yoctovirt.pins.release import release_files
-from yoctovirt.pins.sources import offline
+from yoctovirt.pins.sources import offline, pins_of
 
 #: Steps of ``kas dump`` that would need the repositories; merging does not.
 _SKIPPED = ("repo_setup_loop", "finish_setup_repos", "repos_checkout", "repos_apply_patches",
@@ -111,7 +112,24 @@ def flatten(
         if not (entry and "url" in entry and entry["url"] is None)
     }
     check_config(config, f"{role.name} on {release}")
+    # Nothing is done with what is not pinned.
+    files = [find_kas_file(role, name) for name in kas_files(role, release, machine, features)]
+    pins_of(config, lambda repo, key: _where([*files, *extra], repo, key))
     return config
+
+
+def _where(files: Sequence[Path], repo: str, key: str) -> str:
+    """Return ``file:line: `` of what *files*, the last first, say of *key* of a repository."""
+    found = ""
+    for path in reversed([path for path in files if path.is_file()]):
+        entry = (load_mapping(path).get("repos") or {}).get(repo)
+        if entry is None:
+            continue
+        where = f"{path}:{place_of(path, ['repos', repo, key])[0]}: "
+        if key in entry:
+            return where
+        found = found or where
+    return found
 
 
 def kas_environment(home: Path | None = None) -> dict[str, str]:

@@ -79,13 +79,13 @@ def build(
         refuse_unresolved(role, release, options.machine, options.features, workspace.path)
     user = choose_build_user(options.build_user)
     build_dir = build_dir_for(workspace, role.name, release)
-    check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
     site = load_site(workspace.path)
     config = flatten(
         role, release, log,
         extra=options.extra, machine=options.machine, features=options.features, site=site,
     )  # fmt: skip
     shared = shared_folders(config, workspace.path)
+    check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
     layers = workspace.path / "layers" / release
     make_folder(build_dir)
     busy = f"{build_dir} is in use: another build of {role.name} is running"
