@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from yoctovirt.build.builders import Built
     from yoctovirt.build.kas.builder import KasOptions
     from yoctovirt.config.roles import Role
+    from yoctovirt.config.site import Site
     from yoctovirt.config.workspace import Workspace
     from yoctovirt.pins.places import Places
 
@@ -47,6 +48,23 @@ def workspace_folder(ctx: click.Context) -> Path | None:
         return None
 
 
+def use_site(workspace: Path | None) -> Site:
+    """Return the site of *workspace*, its layer mirrors and proxies made known to what we call.
+
+    The environment carries them, where it does not have others: git, too, takes its proxies
+    from there. Raises UsageError for a ``site.yml`` that is not as it should be.
+    """
+    from yoctovirt.config.site import load_site
+    from yoctovirt.pins.sources import MIRRORS_VARIABLE
+
+    site = load_site(workspace)
+    if site.layer_mirrors and not os.environ.get(MIRRORS_VARIABLE):
+        os.environ[MIRRORS_VARIABLE] = " ".join(site.layer_mirrors)
+    for name, value in site.proxies.items():
+        os.environ[name] = os.environ.get(name) or os.environ.get(name.upper()) or value
+    return site
+
+
 def _go_offline(_ctx: click.Context, _option: click.Parameter, value: bool) -> None:
     """Bar the network for all that this call does, in us and in what we start."""
     if value:
@@ -72,9 +90,10 @@ def opened_places(ctx: click.Context) -> Iterator[Places]:
     from yoctovirt.pins.places import Places
     from yoctovirt.pins.sources import check_mirrors, mirror_list
 
+    folder = workspace_folder(ctx)
+    use_site(folder)
     mirrors = mirror_list()
     check_mirrors(mirrors)
-    folder = workspace_folder(ctx)
     with git_settings() as git, Places(git, mirrors, folder and folder / "layers") as places:
         yield places
 

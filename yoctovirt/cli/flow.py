@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from yoctovirt.base.record import RunRecord
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.builders import Built, build_role
+from yoctovirt.cli.common import use_site
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.pins.layers import layer_pins
@@ -49,6 +50,7 @@ def build_phase(
 ) -> Built:
     """Build *role* as a phase of *record*."""
     log = record.commands(screen.command)
+    use_site(workspace.path)
     with record.phase("build") as details, screen.step(f"build {role.name}"):
         details["builder"] = role.builder
         built = build_role(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from yoctovirt.cli.common import offline_option
+from yoctovirt.cli.common import offline_option, use_site, workspace_folder
 
 
 @click.group("mirror")
@@ -33,7 +33,10 @@ def command() -> None:
 )
 @click.option("--release", "names", multiple=True, metavar="NAME", help="Only this release.")
 @offline_option
-def sync(target: Path, sources: tuple[str, ...], names: tuple[str, ...]) -> None:
+@click.pass_context
+def sync(
+    ctx: click.Context, /, target: Path, sources: tuple[str, ...], names: tuple[str, ...]
+) -> None:
     """Fetch the pinned commits of the releases into a folder of bare repositories.
 
     Give the folder to YOCTOVIRT_LAYER_MIRRORS, here or on a machine without a network. It
@@ -46,6 +49,7 @@ def sync(target: Path, sources: tuple[str, ...], names: tuple[str, ...]) -> None
     from yoctovirt.pins.mirror import MirrorSync
     from yoctovirt.pins.sources import check_mirrors, mirror_list
 
+    use_site(workspace_folder(ctx))
     entries = list(sources) or mirror_list()
     check_mirrors(entries, "--from" if sources else "YOCTOVIRT_LAYER_MIRRORS")
     pins = [pin for release in load_releases(names) for pin in release.pins]

@@ -25,6 +25,7 @@ from yoctovirt.pins.sources import (
     mirror_list,
     offline,
     pins_of,
+    why_unreadable,
 )
 
 __all__ = ["Checkout", "Pin", "candidates", "mirror_list", "pins_of"]
@@ -181,6 +182,9 @@ class Checkout:
 
     def _fetch(self, work: Path, pin: Pin, source: str) -> str | None:
         """Fetch *pin* from *source* into *work*; return the reason where that fails."""
+        unreadable = why_unreadable(source)
+        if unreadable:
+            return unreadable
         self._git(self._folder, "init", "-q", str(work))
         self._git(work, "remote", "add", "origin", pin.url)
         fetch = ("fetch", "-q", "--no-tags", "--update-shallow", source)

@@ -12,6 +12,7 @@ from yoctovirt.base.files import Lock, disk_error, locked, make_folder, write_at
 from yoctovirt.base.process import CommandLog, Guarded
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
+from yoctovirt.build.kas.caches import check_servers, prepare_folders
 from yoctovirt.build.kas.failures import explain
 from yoctovirt.build.kas.follow import build_figures, follow
 from yoctovirt.build.kas.preflight import check_host
@@ -20,8 +21,10 @@ from yoctovirt.config.kasfile import choose_release, flatten, kas_environment, t
 from yoctovirt.config.layers import Checkout, pins_of
 from yoctovirt.config.matrix import refuse_unresolved
 from yoctovirt.config.roles import Role
+from yoctovirt.config.site import load_site, shared_folders
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BuildError
+from yoctovirt.pins.sources import offline
 
 #: Seconds that bitbake's server has to write its caches after the build.
 SERVER_SECONDS = 60.0
@@ -76,11 +79,13 @@ def build(
         refuse_unresolved(role, release, options.machine, options.features, workspace.path)
     user = choose_build_user(options.build_user)
     build_dir = build_dir_for(workspace, role.name, release)
-    check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
+    site = load_site(workspace.path)
     config = flatten(
         role, release, log,
-        extra=options.extra, machine=options.machine, features=options.features,
+        extra=options.extra, machine=options.machine, features=options.features, site=site,
     )  # fmt: skip
+    shared = shared_folders(config, workspace.path)
+    check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
     layers = workspace.path / "layers" / release
     make_folder(build_dir)
     busy = f"{build_dir} is in use: another build of {role.name} is running"
@@ -98,13 +103,15 @@ def build(
         write_atomically(source, text)
         write_atomically(build_dir / _RELEASE, f"{release}\n")
         share_hash_equivalence(workspace, build_dir, release)
-        shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
-        folders = [layers, build_dir, *shared, workspace.path / "hashserv", source.parent]
+        folders = [layers, build_dir, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
+        prepare_folders(shared, workspace, user, log)
+        for warning in (*site.left_out(offline()), *check_servers(config)):
+            screen.note(f"warning: {warning}")
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
         status, said = run_kas(
             ["build", *skip, str(source)],
-            workspace, layers, build_dir, user, log, screen, build_log, lock,
+            workspace, layers, build_dir, user, log, screen, build_log, lock, shared,
         )  # fmt: skip
     if status:
         raise explain(said, status, build_log)
@@ -185,10 +192,12 @@ def run_kas(
     screen: Screen,
     output_log: Path,
     lock: Lock,
+    shared: dict[str, Path] | None = None,
 ) -> tuple[int, str]:
     """Run ``kas WORDS`` in *build_dir*; return its exit status and what it printed.
 
-    The output is appended to *output_log*; *lock* is held until all of bitbake has ended,
+    *shared* has DL_DIR and SSTATE_DIR (default: those of the workspace). The output is
+    appended to *output_log*; *lock* is held until all of bitbake has ended,
     also where we are killed. Raises KeyboardInterrupt when bitbake has ended after Ctrl-C.
     """
     gitconfig = workspace.path / "config" / "gitconfig"
@@ -196,8 +205,7 @@ def run_kas(
     ours = {
         "KAS_WORK_DIR": str(layers),
         "KAS_BUILD_DIR": str(build_dir),
-        "DL_DIR": str(workspace.path / "downloads"),
-        "SSTATE_DIR": str(workspace.path / "sstate-cache"),
+        **{k: str(v) for k, v in (shared or shared_folders({}, workspace.path)).items()},
         # kas brings a HOME of its own, so that ~/.gitconfig does not count.
         "GITCONFIG_FILE": str(gitconfig),
     }
