@@ -121,6 +121,18 @@ def build(
         lock.release()
 
 
+def planned(role: Role, cache_dir: Path, *, force: bool) -> tuple[Path, list[str] | None]:
+    """Return where the image of *role* will be, and the command that makes it.
+
+    None for the command: the cache has the image. Nothing is written.
+    """
+    host = find_host_apt()
+    final = cache_dir / "debian" / cache_key(role, host)
+    if not force and (final / "SHA256SUMS").is_file():
+        return final, None
+    return final, _argv(role, host, _default_mode())
+
+
 def _spec(role: Role) -> DebianImage:
     if role.debian is None:
         raise UsageError(f"role {role.name} is not built by the debian builder")

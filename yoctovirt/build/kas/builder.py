@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from yoctovirt.base.process import CommandLog, Guarded
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
 from yoctovirt.build.kas.caches import check_servers, prepare_folders
+from yoctovirt.build.kas.call import BitbakeCall
 from yoctovirt.build.kas.failures import explain
 from yoctovirt.build.kas.follow import build_figures, follow
 from yoctovirt.build.kas.preflight import check_host
@@ -28,8 +29,10 @@ from yoctovirt.pins.sources import offline
 
 #: Seconds that bitbake's server has to write its caches after the build.
 SERVER_SECONDS = 60.0
+#: git's settings for kas: the layers may belong to another user.
+GITCONFIG = "[safe]\n\tdirectory = *\n"
 #: In a build directory: the release that is built there.
-_RELEASE = "release"
+RELEASE_FILE = "release"
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,24 @@ class KasOptions:
     build_user: str | None = None
     extra: tuple[Path, ...] = ()  #: kas files of the user, merged last
     features: tuple[str, ...] = ()  #: optional features of the role
+    bitbake: BitbakeCall = field(default_factory=BitbakeCall)
 
     def names_anything(self) -> bool:
         """Whether the call asks for anything that only kas can do."""
-        return bool(self.release or self.machine or self.extra or self.features)
+        return bool(
+            self.release
+            or self.machine
+            or self.extra
+            or self.features
+            or self.bitbake.names_anything()
+        )
 
 
 @dataclass(frozen=True)
 class KasResult:
     """A finished build: where the image is, and what it took."""
 
-    deploy: DeployDir
+    deploy: DeployDir | None  #: None where the call asked for something else than the image
     release: str
     config: dict[str, Any]
     figures: dict[str, int]
@@ -68,16 +78,13 @@ def build(
     build_log: Path,
     record: Path,
 ) -> KasResult:
-    """Build *role*; the flattened configuration is kept in *record* as ``kas.yml``.
+    """Build *role*, or what *options* ask of bitbake in its place.
 
-    Raises UsageError for a wrong configuration, InfrastructureError for what the
-    host or the network lacks, BuildError with the failed task, KeyboardInterrupt
-    when bitbake has ended after Ctrl-C.
+    The flattened configuration is kept in *record* as ``kas.yml``. Raises UsageError for a
+    wrong configuration, InfrastructureError for what the host or the network lacks,
+    BuildError with the failed tasks, KeyboardInterrupt when bitbake has ended after Ctrl-C.
     """
-    release = choose_release(role, options.release)
-    if not options.extra:  # with files of their own users may have mended what was wrong
-        refuse_unresolved(role, release, options.machine, options.features, workspace.path)
-    user = choose_build_user(options.build_user)
+    release, user = check_call(role, workspace, options)
     build_dir = build_dir_for(workspace, role.name, release)
     site = load_site(workspace.path)
     config = flatten(
@@ -89,19 +96,19 @@ def build(
     layers = workspace.path / "layers" / release
     make_folder(build_dir)
     busy = f"{build_dir} is in use: another build of {role.name} is running"
-    with locked(workspace.path / f".build-{role.name}.lock", busy) as lock:
+    with locked(workspace.path / f".{build_dir.name}.lock", busy) as lock:
         checkout = Checkout(layers, log, screen)
         for warning in checkout.all(pins_of(config)):
             screen.note(f"warning: {warning}")
         for name in checkout.branchless:
             # kas refuses a commit that is not on the branch named beside it.
             config["repos"][name]["branch"] = None
-        _drop_defaults(config)
+        drop_defaults(config)
         text = to_yaml(config)
         write_atomically(record / "kas.yml", text)
         source = make_folder(workspace.path / "config") / f"{role.name}-{release}.yml"
         write_atomically(source, text)
-        write_atomically(build_dir / _RELEASE, f"{release}\n")
+        write_atomically(build_dir / RELEASE_FILE, f"{release}\n")
         share_hash_equivalence(workspace, build_dir, release)
         folders = [layers, build_dir, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
@@ -110,14 +117,28 @@ def build(
             screen.note(f"warning: {warning}")
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
         status, said = run_kas(
-            ["build", *skip, str(source)],
+            ["build", *skip, *options.bitbake.kas_words(str(source))],
             workspace, layers, build_dir, user, log, screen, build_log, lock, shared,
         )  # fmt: skip
     if status:
         raise explain(said, status, build_log)
     figures = build_figures(said)
-    deploy = _find_deploy_dir(config, build_dir)
+    wanted = options.bitbake.makes_image(config["target"])
+    deploy = _find_deploy_dir(config, build_dir) if wanted else None
     return KasResult(deploy, release, config, figures, find_runqemu(layers))
+
+
+def check_call(role: Role, workspace: Workspace, options: KasOptions) -> tuple[str, BuildUser]:
+    """Return the release and the user of a build, asked before anything is written.
+
+    Raises UsageError for a call that cannot be carried out, InfrastructureError where
+    nobody may run bitbake.
+    """
+    options.bitbake.check()
+    release = choose_release(role, options.release)
+    if not options.extra:  # with files of their own users may have mended what was wrong
+        refuse_unresolved(role, release, options.machine, options.features, workspace.path)
+    return release, choose_build_user(options.build_user)
 
 
 def build_dir_for(workspace: Workspace, role: str, release: str) -> Path:
@@ -127,7 +148,7 @@ def build_dir_for(workspace: Workspace, role: str, release: str) -> Path:
     has left in ``conf`` and ``tmp`` breaks a build, so that gets ``build-<role>-<release>``.
     """
     first = workspace.build_dir(role)
-    marker = first / _RELEASE
+    marker = first / RELEASE_FILE
     if marker.is_file() and marker.read_text().strip() != release:
         return workspace.build_dir(f"{role}-{release}")
     return first
@@ -142,7 +163,7 @@ def find_runqemu(layers: Path) -> Path | None:
     return None
 
 
-def _drop_defaults(config: dict[str, Any]) -> None:
+def drop_defaults(config: dict[str, Any]) -> None:
     """Leave DL_DIR and SSTATE_DIR to the environment, where kas has words for them."""
     config.get("local_conf_header", {}).pop("shared-folders", None)
 
@@ -182,6 +203,28 @@ def share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str) 
         raise disk_error(error, link) from error
 
 
+def kas_call(
+    words: list[str],
+    workspace: Workspace,
+    layers: Path,
+    build_dir: Path,
+    user: BuildUser,
+    shared: dict[str, Path] | None = None,
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command ``kas WORDS`` as *user* runs it, and what we add to its environment.
+
+    *shared* has DL_DIR and SSTATE_DIR (default: those of the workspace).
+    """
+    ours = {
+        "KAS_WORK_DIR": str(layers),
+        "KAS_BUILD_DIR": str(build_dir),
+        **{k: str(v) for k, v in (shared or shared_folders({}, workspace.path)).items()},
+        # kas brings a HOME of its own, so that ~/.gitconfig does not count.
+        "GITCONFIG_FILE": str(workspace.path / "config" / "gitconfig"),
+    }
+    return user.argv([sys.executable, "-m", "kas", *words]), ours
+
+
 def run_kas(
     words: list[str],
     workspace: Workspace,
@@ -200,16 +243,8 @@ def run_kas(
     appended to *output_log*; *lock* is held until all of bitbake has ended,
     also where we are killed. Raises KeyboardInterrupt when bitbake has ended after Ctrl-C.
     """
-    gitconfig = workspace.path / "config" / "gitconfig"
-    write_atomically(gitconfig, "[safe]\n\tdirectory = *\n")
-    ours = {
-        "KAS_WORK_DIR": str(layers),
-        "KAS_BUILD_DIR": str(build_dir),
-        **{k: str(v) for k, v in (shared or shared_folders({}, workspace.path)).items()},
-        # kas brings a HOME of its own, so that ~/.gitconfig does not count.
-        "GITCONFIG_FILE": str(gitconfig),
-    }
-    argv = user.argv([sys.executable, "-m", "kas", *words])
+    argv, ours = kas_call(words, workspace, layers, build_dir, user, shared)
+    write_atomically(Path(ours["GITCONFIG_FILE"]), GITCONFIG)
     screen.command(log.note(argv, env=ours))
     with output_log.open("ab") as output:
         start = output_log.stat().st_size
