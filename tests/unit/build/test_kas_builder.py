@@ -64,7 +64,9 @@ def test_a_build_from_nothing_and_again(poky: FakePoky) -> None:
 
     seen = poky.seen()
     env = seen["env"]
-    assert seen["argv"][1:] == ["-c", "build", "my-image"]
+    assert seen["argv"][1:4] == ["-c", "build", "-w"]
+    assert seen["argv"][5:] == ["my-image"]
+    assert not Path(seen["argv"][4]).exists(), "the event log goes with the build"
     assert seen["cwd"] == str(build)
     assert env["DL_DIR"] == str(workspace / "downloads")
     assert env["SSTATE_DIR"] == str(workspace / "sstate-cache")

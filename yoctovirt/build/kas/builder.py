@@ -17,7 +17,9 @@ from yoctovirt.build.kas.call import BitbakeCall
 from yoctovirt.build.kas.failures import explain
 from yoctovirt.build.kas.follow import build_figures, follow
 from yoctovirt.build.kas.preflight import check_host
+from yoctovirt.build.kas.trace import Trace
 from yoctovirt.build.kas.user import BuildUser, choose_build_user
+from yoctovirt.build.kas.watch import Watch, watched
 from yoctovirt.config.kasfile import choose_release, flatten, kas_environment, to_yaml
 from yoctovirt.config.layers import Checkout, pins_of
 from yoctovirt.config.matrix import refuse_unresolved
@@ -66,6 +68,7 @@ class KasResult:
     config: dict[str, Any]
     figures: dict[str, int]
     runqemu: Path | None  #: of the release that the image was built with
+    trace: Trace  #: what bitbake's events told
 
 
 def build(
@@ -116,16 +119,18 @@ def build(
         for warning in (*site.left_out(offline()), *check_servers(config)):
             screen.note(f"warning: {warning}")
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
-        status, said = run_kas(
-            ["build", *skip, *options.bitbake.kas_words(str(source))],
-            workspace, layers, build_dir, user, log, screen, build_log, lock, shared,
-        )  # fmt: skip
+        with watched(build_dir, record, user, log, screen) as watch:
+            call = options.bitbake.kas_words(str(source), ("-w", str(watch.events)))
+            status, said = run_kas(
+                ["build", *skip, *call],
+                workspace, layers, build_dir, user, log, screen, build_log, lock, shared, watch,
+            )  # fmt: skip
     if status:
         raise explain(said, status, build_log)
     figures = build_figures(said)
     wanted = options.bitbake.makes_image(config["target"])
     deploy = _find_deploy_dir(config, build_dir) if wanted else None
-    return KasResult(deploy, release, config, figures, find_runqemu(layers))
+    return KasResult(deploy, release, config, figures, find_runqemu(layers), watch.trace)
 
 
 def check_call(role: Role, workspace: Workspace, options: KasOptions) -> tuple[str, BuildUser]:
@@ -236,6 +241,7 @@ def run_kas(
     output_log: Path,
     lock: Lock,
     shared: dict[str, Path] | None = None,
+    watch: Watch | None = None,
 ) -> tuple[int, str]:
     """Run ``kas WORDS`` in *build_dir*; return its exit status and what it printed.
 
@@ -258,7 +264,7 @@ def run_kas(
             # Where we are killed, the next build waits until all of this one has ended.
             lock=lock,
         )
-        status = follow(job, output_log, start, screen)
+        status = follow(job, output_log, start, screen, watch)
     with output_log.open("rb") as written:
         written.seek(start)
         return status, written.read().decode(errors="replace")
