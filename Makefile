@@ -68,6 +68,7 @@ test-layers: .venv-stamps/dev
 
 benchmark: .venv-stamps/dev
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/follow.py
 	$(BIN)/python benchmarks/boot.py
 
 wheel: .venv-stamps/dev

@@ -30,6 +30,7 @@ VERBS = {
     "mirror": "Make a folder of mirrors that holds exactly what is pinned.",
     "sharing": "Measure what one role takes from the sstate of another.",
     "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
+    "build-stats": "Show what a build did and where its time went, or compare two.",
     "clean": "Say what the workspace occupies, and free it.",
 }
 

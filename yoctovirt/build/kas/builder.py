@@ -15,6 +15,7 @@ from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
 from yoctovirt.build.kas.caches import check_servers, prepare_folders
 from yoctovirt.build.kas.call import BitbakeCall
 from yoctovirt.build.kas.failures import explain
+from yoctovirt.build.kas.figures import add_image
 from yoctovirt.build.kas.follow import build_figures, follow
 from yoctovirt.build.kas.preflight import check_host
 from yoctovirt.build.kas.trace import Trace
@@ -119,17 +120,20 @@ def build(
         for warning in (*site.left_out(offline()), *check_servers(config)):
             screen.note(f"warning: {warning}")
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
-        with watched(build_dir, record, user, log, screen) as watch:
+        with watched(build_dir, record, user, log, screen, workspace.path) as watch:
             call = options.bitbake.kas_words(str(source), ("-w", str(watch.events)))
             status, said = run_kas(
                 ["build", *skip, *call],
                 workspace, layers, build_dir, user, log, screen, build_log, lock, shared, watch,
             )  # fmt: skip
+            watch.status = status
     if status:
         raise explain(said, status, build_log)
     figures = build_figures(said)
     wanted = options.bitbake.makes_image(config["target"])
     deploy = _find_deploy_dir(config, build_dir) if wanted else None
+    if deploy is not None:
+        add_image(record, deploy)
     return KasResult(deploy, release, config, figures, find_runqemu(layers), watch.trace)
 
 

@@ -114,7 +114,8 @@ class Reader:
         prefix = "" if multi == "default" else f"mc:{multi}:"
         self._emit(
             kind, recipe=prefix + event.pn, version=event.pv, task=event._task,
-            file=event.taskfile, log=event.logfile, time=event.time, pid=event.pid,
+            file=os.path.normpath(event.taskfile), log=event.logfile, time=event.time,
+            pid=event.pid,
         )  # fmt: skip
 
     def _started(self, event: Any) -> None:

@@ -259,6 +259,7 @@ class EventReader:
             # The terminal's Ctrl-C is for bitbake; the reader ends when we close its input.
             start_new_session=True,
         )
+        self.pid = self._process.pid
         assert self._process.stdout is not None
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._out, False)

@@ -73,6 +73,8 @@ def follow(job: Guarded, log: Path, start: int, screen: Screen, watch: Watch | N
 
 def _follow(job: Guarded, lines: IO[bytes], screen: Screen, watch: Watch | None) -> int:
     output = _Output(lines, screen, watch)
+    if watch is not None:
+        watch.root = job.pid
     interrupted = 0
     while True:
         try:

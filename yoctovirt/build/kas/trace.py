@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -37,6 +38,14 @@ _MARKS = (
     ("Parsing of ", "prepare"),
     ("NOTE: Executing Tasks", "setscene"),
     ("NOTE: Tasks Summary", "end"),
+)
+#: The figures of that line of sstate.bbclass, in all releases; it stands anywhere in a line.
+SSTATE_KEYS = (
+    "wanted", "local", "mirrors", "missed", "current", "match_percent", "complete_percent",
+)  # fmt: skip
+_SSTATE = re.compile(
+    r"Sstate summary: Wanted (\d+) Local (\d+) Mirrors (\d+) Missed (\d+) Current (\d+) "
+    r"\((\d+)% match, (\d+)% complete\)"
 )
 #: So many warnings and errors are kept.
 MAX_MESSAGES = 500
@@ -107,13 +116,15 @@ class Trace:
     stats: Stats = field(default_factory=Stats)
     running: dict[str, TaskRun] = field(default_factory=dict)
     done: list[TaskRun] = field(default_factory=list)
-    #: ``existing`` (the stamp is current), ``covered`` (by sstate), ``noexec`` -> tasks
+    #: ``existing`` (the stamp is current), ``covered`` (by sstate) -> number of tasks
     skipped: Counter[str] = field(default_factory=Counter)
+    noexec: set[str] = field(default_factory=set)  #: tasks with nothing to run
     settled: set[str] = field(default_factory=set)  #: tasks with nothing left to do
     setscene_covered: set[str] = field(default_factory=set)  #: recipes taken from sstate
     messages: list[Message] = field(default_factory=list)
     missing: list[NoProvider] = field(default_factory=list)
     disk_full: list[DiskFull] = field(default_factory=list)
+    sstate: dict[str, int] = field(default_factory=dict)  #: bitbake's "Sstate summary"
     completed: BuildCompleted | None = None
     log_end: End | None = None
 
@@ -141,6 +152,11 @@ class Trace:
         for mark, phase in _MARKS:
             if mark in text:
                 self.enter(phase, now)
+        match = _SSTATE.search(text)
+        if match:
+            self.sstate = {
+                name: int(value) for name, value in zip(SSTATE_KEYS, match.groups(), strict=True)
+            }
 
     def finish(self, now: float) -> None:
         """Close what is open: kas has ended."""
@@ -195,7 +211,7 @@ class Trace:
         elif event.kind == "queue-started":
             self.enter("setscene", event.seen)
             if event.noexec:
-                self.skipped["noexec"] += 1
+                self.noexec.add(name)
             return
         self.settled.add(name)
 
