@@ -128,7 +128,7 @@ def build(
             )  # fmt: skip
             watch.status = status
     if status:
-        raise explain(said, status, build_log)
+        raise explain(said, status, build_log, layers=layers, build_dir=build_dir)
     figures = build_figures(said)
     wanted = options.bitbake.makes_image(config["target"])
     deploy = _find_deploy_dir(config, build_dir) if wanted else None
