@@ -12,7 +12,7 @@ from yoctovirt.base.files import Lock, disk_error, locked, make_folder, write_at
 from yoctovirt.base.process import CommandLog, Guarded
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
-from yoctovirt.build.kas.caches import check_servers, prepare_folders
+from yoctovirt.build.kas.caches import prepare_folders, settle_servers
 from yoctovirt.build.kas.failures import explain
 from yoctovirt.build.kas.follow import build_figures, follow
 from yoctovirt.build.kas.preflight import check_host
@@ -96,6 +96,8 @@ def build(
         for name in checkout.branchless:
             # kas refuses a commit that is not on the branch named beside it.
             config["repos"][name]["branch"] = None
+        for warning in (*site.left_out(offline()), *settle_servers(config)):
+            screen.note(f"warning: {warning}")
         _drop_defaults(config)
         text = to_yaml(config)
         write_atomically(record / "kas.yml", text)
@@ -106,8 +108,6 @@ def build(
         folders = [layers, build_dir, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
         prepare_folders(shared, workspace, user, log)
-        for warning in (*site.left_out(offline()), *check_servers(config)):
-            screen.note(f"warning: {warning}")
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
         status, said = run_kas(
             ["build", *skip, str(source)],
