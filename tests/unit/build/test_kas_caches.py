@@ -14,7 +14,7 @@ import yaml
 
 from tests.fakebitbake import FakePoky, fake_poky
 from yoctovirt.base.process import CommandLog
-from yoctovirt.build.kas.caches import check_servers, prepare_folders
+from yoctovirt.build.kas.caches import prepare_folders, settle_servers
 from yoctovirt.build.kas.user import BuildUser
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import InfrastructureError
@@ -52,9 +52,9 @@ def test_servers_that_answer_are_not_spoken_of(server: int) -> None:
         "PRSERV_HOST": f"127.0.0.1:{server}",
         "SSTATE_MIRRORS": f"{mirror} file://.* file:///tmp/PATH",
     }
-    assert check_servers({"env": env}) == []
-    assert check_servers({"env": {"BB_HASHSERVE": "auto", "PRSERV_HOST": "localhost:0"}}) == []
-    assert check_servers({}) == []
+    assert settle_servers({"env": env}) == []
+    assert settle_servers({"env": {"BB_HASHSERVE": "auto", "PRSERV_HOST": "localhost:0"}}) == []
+    assert settle_servers({}) == []
 
 
 def test_servers_that_do_not_answer(
@@ -62,21 +62,29 @@ def test_servers_that_do_not_answer(
 ) -> None:
     url = f"http://127.0.0.1:{closed}/sstate"
     env = {"BB_HASHSERVE": f"127.0.0.1:{closed}", "SSTATE_MIRRORS": f"file://.* {url}/PATH"}
-    first, second = check_servers({"env": env})
+    first, second = settle_servers(config := {"env": env})
+    assert config["env"]["BB_HASHSERVE"] == "auto", "bitbake would end with a traceback"
     assert first.startswith(f"the hash equivalence server 127.0.0.1:{closed} does not answer (")
     assert second.startswith(f"the sstate mirror {url} does not answer (Connection refused)")
-    (third,) = check_servers({"env": {"BB_HASHSERVE": f"unix://{tmp_path}/no.sock"}})
+    (third,) = settle_servers({"env": {"BB_HASHSERVE": f"unix://{tmp_path}/no.sock"}})
     assert "there is no such socket" in third
+    (fourth,) = settle_servers({"env": {"BB_HASHSERVE_UPSTREAM": f"127.0.0.1:{closed}"}})
+    assert "takes less from the sstate of others" in fourth
+    monkeypatch.setenv("BB_HASHSERVE", f"127.0.0.1:{closed}")
+    with pytest.raises(InfrastructureError, match="hash equivalence server") as caught:
+        settle_servers({"env": {"BB_HASHSERVE": "auto"}})
+    assert "unset BB_HASHSERVE" in caught.value.hint
+    monkeypatch.delenv("BB_HASHSERVE")
     config = {"env": {"PRSERV_HOST": f"127.0.0.1:{closed}"}}
     with pytest.raises(InfrastructureError, match=f"PR server 127.0.0.1:{closed} does not answer"):
-        check_servers(config)
+        settle_servers(config)
     monkeypatch.setenv("PRSERV_HOST", f"127.0.0.1:{server}")
-    assert check_servers(config) == []
+    assert settle_servers(config) == []
 
 
 def test_offline_nobody_is_asked(closed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YOCTOVIRT_OFFLINE", "1")
-    assert check_servers({"env": {"PRSERV_HOST": f"127.0.0.1:{closed}"}}) == []
+    assert settle_servers({"env": {"PRSERV_HOST": f"127.0.0.1:{closed}"}}) == []
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from yoctovirt.base.files import Lock, disk_error, locked, make_folder, write_at
 from yoctovirt.base.process import CommandLog, Guarded
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
-from yoctovirt.build.kas.caches import check_servers, prepare_folders
+from yoctovirt.build.kas.caches import prepare_folders, settle_servers
 from yoctovirt.build.kas.call import BitbakeCall
 from yoctovirt.build.kas.failures import explain
 from yoctovirt.build.kas.figures import add_image
@@ -107,6 +107,8 @@ def build(
         for name in checkout.branchless:
             # kas refuses a commit that is not on the branch named beside it.
             config["repos"][name]["branch"] = None
+        for warning in (*site.left_out(offline()), *settle_servers(config)):
+            screen.note(f"warning: {warning}")
         drop_defaults(config)
         text = to_yaml(config)
         write_atomically(record / "kas.yml", text)
@@ -117,8 +119,6 @@ def build(
         folders = [layers, build_dir, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
         prepare_folders(shared, workspace, user, log)
-        for warning in (*site.left_out(offline()), *check_servers(config)):
-            screen.note(f"warning: {warning}")
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
         with watched(build_dir, record, user, log, screen, workspace.path) as watch:
             call = options.bitbake.kas_words(str(source), ("-w", str(watch.events)))

@@ -49,10 +49,13 @@ def prepare_folders(
             )
 
 
-def check_servers(config: dict[str, Any]) -> list[str]:
+def settle_servers(config: dict[str, Any]) -> list[str]:
     """Return a warning for each cache of the flattened kas file *config* that does not answer.
 
-    Raises InfrastructureError for a PR server: without it bitbake fails in do_package.
+    bitbake (2.0 to 2.8 at least) ends with a traceback where it cannot reach its hash
+    equivalence server: *config* is changed to the one of its own (``auto``). Raises
+    InfrastructureError for one that the environment insists on, and for a PR server, without
+    which bitbake fails in do_package.
     """
     if offline():
         return []  # then none is asked
@@ -66,8 +69,22 @@ def check_servers(config: dict[str, Any]) -> list[str]:
                 f"the PR server {url} does not answer: {reason}",
                 "start it (bitbake-prserv), or take PRSERV_HOST out of site.yml or the environment",
             )
-        what = "hash equivalence server" if "HASHSERVE" in name else "sstate mirror"
-        warnings.append(f"the {what} {url} does not answer ({reason}): bitbake does without it")
+        if name == "SSTATE_MIRRORS":
+            warnings.append(
+                f"the sstate mirror {url} does not answer ({reason}): nothing comes from it"
+            )
+            continue
+        if name == "BB_HASHSERVE":
+            if os.environ.get(name):
+                raise InfrastructureError(
+                    f"the hash equivalence server {url} does not answer: {reason}",
+                    "start it (bitbake-hashserv), or unset BB_HASHSERVE in the environment",
+                )
+            config["env"][name] = "auto"
+        warnings.append(
+            f"the hash equivalence server {url} does not answer ({reason}): this build uses the "
+            "workspace's own, and so takes less from the sstate of others"
+        )
     return warnings
 
 
