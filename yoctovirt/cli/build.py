@@ -12,6 +12,7 @@ from yoctovirt.cli.common import (
     make_build_options,
     offline_option,
     recorded,
+    skip_preflight_option,
     workspace_of,
 )
 
@@ -19,6 +20,7 @@ from yoctovirt.cli.common import (
 @click.command("build")
 @click.argument("role")
 @build_options
+@skip_preflight_option
 @offline_option
 @click.pass_context
 def command(ctx: click.Context, /, role: str, force: bool, **values: Any) -> None:

@@ -95,3 +95,10 @@ def find_workspace(named: Path | None = None, *, create: bool = False) -> Worksp
     make_folder(start)
     write_atomically(start / WORKSPACE_FILE, _TEMPLATE)
     return _open(start)
+
+
+def would_be_workspace(named: Path | None = None) -> Workspace:
+    """Return the workspace that :func:`find_workspace` would make; nothing is written."""
+    if named is None and os.environ.get("YOCTOVIRT_WORKSPACE"):
+        named = Path(os.environ["YOCTOVIRT_WORKSPACE"])
+    return Workspace((named or Path.cwd()).absolute(), _default_cache())

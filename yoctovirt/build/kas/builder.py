@@ -38,6 +38,7 @@ class KasOptions:
     build_user: str | None = None
     extra: tuple[Path, ...] = ()  #: kas files of the user, merged last
     features: tuple[str, ...] = ()  #: optional features of the role
+    preflight: bool = True  #: look first whether the host is fit for it
 
     def names_anything(self) -> bool:
         """Whether the call asks for anything that only kas can do."""
@@ -76,7 +77,11 @@ def build(
         refuse_unresolved(role, release, options.machine, options.features, workspace.path)
     user = choose_build_user(options.build_user)
     build_dir = build_dir_for(workspace, role.name, release)
-    check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
+    if options.preflight:
+        fresh = not list(build_dir.glob("tmp*"))
+        check_host(
+            role, workspace, user, fresh, release=release, build_dir=build_dir, screen=screen
+        )
     config = flatten(
         role, release, log,
         extra=options.extra, machine=options.machine, features=options.features,
