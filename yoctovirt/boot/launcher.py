@@ -21,6 +21,7 @@ from yoctovirt.boot.access import EarlySsh, prepare_ssh
 from yoctovirt.boot.console import Console
 from yoctovirt.boot.failures import explain_qemu
 from yoctovirt.boot.node import Node, NodeState, lock_path, node_dir
+from yoctovirt.boot.preflight import check_host
 from yoctovirt.boot.qemuargs import (
     OVERLAY,
     QMP_SOCKET,
@@ -123,6 +124,11 @@ def launched(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[
     runs already, BootError where QEMU does not start.
     """
     workspace, name = request.workspace, request.name
+    if request.options.preflight:
+        memory = memory_mib(request.deploy.qemuboot, request.options.memory)
+        # runqemu brings the QEMU of its release.
+        machine = None if request.runqemu else request.deploy.testdata.get("MACHINE", "")
+        check_host(workspace, name, memory, machine, screen)
     lock = Lock(lock_path(workspace, name))
     if not lock.acquire():
         raise UsageError(

@@ -32,6 +32,7 @@ class BootOptions:
     login_timeout: float | None = None  #: seconds, not scaled
     ssh_timeout: float | None = None  #: seconds, not scaled
     timeout_scale: float = field(default=1.0)
+    preflight: bool = True  #: look first whether the host is fit for it
 
 
 def mac_address(name: str, interface: int = 0) -> str:

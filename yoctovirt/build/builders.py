@@ -96,7 +96,13 @@ def run_builder(
         from yoctovirt.build.debian.builder import build as build_debian
 
         deploy = build_debian(
-            role, workspace.cache_dir, log, screen, build_log=build_log, force=force
+            role,
+            workspace.cache_dir,
+            log,
+            screen,
+            build_log=build_log,
+            force=force,
+            preflight=options is None or options.preflight,
         )
         built = Built(deploy)
     else:

@@ -24,6 +24,7 @@ VERBS = {
     "ssh": "Log in on a node over SSH, or run a command on it.",
     "console": "Attach the terminal to the serial console of a node.",
     "stop": "Stop a running node.",
+    "doctor": "Look whether this host can build and boot a role, with a remedy for each fault.",
     "config": "Print the complete kas configuration of a role.",
     "roles": "List the roles, what they promise and what they need.",
     "pins": "Work on the pinned layers: show, check, resolve, update, export.",

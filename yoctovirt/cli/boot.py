@@ -13,6 +13,7 @@ from yoctovirt.cli.common import (
     image_options,
     make_boot_options,
     recorded,
+    skip_preflight_option,
     workspace_of,
 )
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--console", is_flag=True, help="Attach the terminal to the serial console at once.")
 @image_options
 @boot_options
+@skip_preflight_option
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -157,7 +157,8 @@ def make_boot_options(values: dict[str, Any]) -> BootOptions:
     """Return the BootOptions in the keywords of a verb."""
     from yoctovirt.boot.qemuargs import BootOptions
 
-    return BootOptions(**{key: values[key] for key in BOOT_KEYS})
+    chosen = {key: values[key] for key in BOOT_KEYS}
+    return BootOptions(**chosen, preflight=not values["skip_preflight"])
 
 
 def load_checked_role(name: str, workspace: Path | None) -> Role:
@@ -191,6 +192,14 @@ def choose_image(
     if named is None or (role_name is None and named not in role_files(workspace.path)):
         return built, None
     return built, load_checked_role(named, workspace.path)
+
+
+#: For verbs that build or boot.
+skip_preflight_option = click.option(
+    "--skip-preflight",
+    is_flag=True,
+    help="Do not look first whether this host is fit for it (see 'yoctovirt doctor').",
+)
 
 
 def build_options(function: Function) -> Function:
@@ -236,6 +245,7 @@ def make_build_options(values: dict[str, Any]) -> KasOptions:
         build_user=values.pop("build_user"),
         extra=tuple(values.pop("extra")),
         features=tuple(values.pop("features")),
+        preflight=not values["skip_preflight"],
     )
 
 

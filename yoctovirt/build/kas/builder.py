@@ -48,6 +48,7 @@ class KasOptions:
     extra: tuple[Path, ...] = ()  #: kas files of the user, merged last
     features: tuple[str, ...] = ()  #: optional features of the role
     bitbake: BitbakeCall = field(default_factory=BitbakeCall)
+    preflight: bool = True  #: look first whether the host is fit for it
 
     def names_anything(self) -> bool:
         """Whether the call asks for anything that only kas can do."""
@@ -90,13 +91,17 @@ def build(
     """
     release, user = check_call(role, workspace, options)
     build_dir = build_dir_for(workspace, role.name, release)
+    if options.preflight:
+        check_host(
+            role, workspace, user, not list(build_dir.glob("tmp*")),
+            release=release, build_dir=build_dir, screen=screen,
+        )  # fmt: skip
     site = load_site(workspace.path)
     config = flatten(
         role, release, log,
         extra=options.extra, machine=options.machine, features=options.features, site=site,
     )  # fmt: skip
     shared = shared_folders(config, workspace.path)
-    check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
     layers = workspace.path / "layers" / release
     make_folder(build_dir)
     busy = f"{build_dir} is in use: another build of {role.name} is running"

@@ -129,7 +129,7 @@ def prepared(
     Raises UsageError and InfrastructureError for what keeps that from being done.
     """
     user = choose_build_user(build_user)
-    check_host(role, workspace, user, fresh=False)
+    check_host(role, workspace, user, fresh=False, release=cell.release)
     config = flatten(role, cell.release, log, machine=cell.machine, features=cell.features)
     # Also keeps poky's sanity check from asking its own server, and shows what a parse
     # would want from the network.
