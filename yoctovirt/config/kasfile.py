@@ -111,7 +111,7 @@ def kas_environment(home: Path | None = None) -> dict[str, str]:
             "ftp_proxy", "no_proxy", "SSH_AUTH_SOCK", "TERM", "BB_NO_NETWORK", "NETRC_FILE",
             "GIT_SSL_CAINFO", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "BB_NUMBER_THREADS",
             "PARALLEL_MAKE", "SSTATE_MIRRORS", "YV_DEBIAN_MIRROR",
-            "YV_DEBIAN_SECURITY_MIRROR")  # fmt: skip
+            "YV_DEBIAN_SECURITY_MIRROR", "YOCTOVIRT_ROOT_KEY")  # fmt: skip
     env = {name: os.environ[name] for name in kept if name in os.environ}
     if offline():
         env["BB_NO_NETWORK"] = "1"
