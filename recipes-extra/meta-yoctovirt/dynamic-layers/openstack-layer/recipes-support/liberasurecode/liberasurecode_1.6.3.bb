@@ -16,7 +16,3 @@ inherit autotools pkgconfig
 DEPENDS = "autoconf-archive-native zlib"
 # Without flags for the build host's CPU.
 EXTRA_OECONF = "--disable-mmi --disable-werror"
-# Its backends are loaded by the unversioned name.
-FILES_SOLIBSDEV = ""
-FILES:${PN} += "${libdir}/lib*.so"
-INSANE_SKIP:${PN} += "dev-so"
