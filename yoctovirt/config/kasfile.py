@@ -139,7 +139,7 @@ def kas_environment(home: Path | None = None) -> dict[str, str]:
             "GIT_SSL_CAINFO", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "BB_NUMBER_THREADS",
             "PARALLEL_MAKE", "SSTATE_MIRRORS", "SOURCE_MIRROR_URL", "BB_HASHSERVE",
             "BB_HASHSERVE_UPSTREAM", "PRSERV_HOST", "YV_DEBIAN_MIRROR",
-            "YV_DEBIAN_SECURITY_MIRROR")  # fmt: skip
+            "YV_DEBIAN_SECURITY_MIRROR", "YOCTOVIRT_ROOT_KEY")  # fmt: skip
     env = {name: os.environ[name] for name in kept if name in os.environ}
     if offline():
         env["BB_NO_NETWORK"] = "1"
