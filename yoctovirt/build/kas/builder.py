@@ -21,7 +21,7 @@ from yoctovirt.config.kasfile import choose_release, flatten, kas_environment, t
 from yoctovirt.config.layers import Checkout, pins_of
 from yoctovirt.config.matrix import refuse_unresolved
 from yoctovirt.config.roles import Role
-from yoctovirt.config.site import load_site, shared_folders
+from yoctovirt.config.site import SHARED, load_site, shared_folders
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BuildError
 from yoctovirt.pins.sources import offline
@@ -98,7 +98,6 @@ def build(
             config["repos"][name]["branch"] = None
         for warning in (*site.left_out(offline()), *settle_servers(config)):
             screen.note(f"warning: {warning}")
-        _drop_defaults(config)
         text = to_yaml(config)
         write_atomically(record / "kas.yml", text)
         source = make_folder(workspace.path / "config") / f"{role.name}-{release}.yml"
@@ -111,7 +110,7 @@ def build(
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
         status, said = run_kas(
             ["build", *skip, str(source)],
-            workspace, layers, build_dir, user, log, screen, build_log, lock, shared,
+            workspace, layers, build_dir, user, log, screen, build_log, lock,
         )  # fmt: skip
     if status:
         raise explain(said, status, build_log)
@@ -140,11 +139,6 @@ def find_runqemu(layers: Path) -> Path | None:
         if script.is_file():
             return script
     return None
-
-
-def _drop_defaults(config: dict[str, Any]) -> None:
-    """Leave DL_DIR and SSTATE_DIR to the environment, where kas has words for them."""
-    config.get("local_conf_header", {}).pop("shared-folders", None)
 
 
 def kas_must_check_out(config: dict[str, Any], checkout: Checkout) -> bool:
@@ -192,12 +186,10 @@ def run_kas(
     screen: Screen,
     output_log: Path,
     lock: Lock,
-    shared: dict[str, Path] | None = None,
 ) -> tuple[int, str]:
     """Run ``kas WORDS`` in *build_dir*; return its exit status and what it printed.
 
-    *shared* has DL_DIR and SSTATE_DIR (default: those of the workspace). The output is
-    appended to *output_log*; *lock* is held until all of bitbake has ended,
+    The output is appended to *output_log*; *lock* is held until all of bitbake has ended,
     also where we are killed. Raises KeyboardInterrupt when bitbake has ended after Ctrl-C.
     """
     gitconfig = workspace.path / "config" / "gitconfig"
@@ -205,9 +197,10 @@ def run_kas(
     ours = {
         "KAS_WORK_DIR": str(layers),
         "KAS_BUILD_DIR": str(build_dir),
-        **{k: str(v) for k, v in (shared or shared_folders({}, workspace.path)).items()},
         # kas brings a HOME of its own, so that ~/.gitconfig does not count.
         "GITCONFIG_FILE": str(gitconfig),
+        # They win over what the kas file has for them.
+        **{name: os.environ[name] for name in SHARED if os.environ.get(name)},
     }
     argv = user.argv([sys.executable, "-m", "kas", *words])
     screen.command(log.note(argv, env=ours))
