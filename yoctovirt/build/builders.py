@@ -57,7 +57,8 @@ def build_role(
         if options is not None and options.names_anything():
             raise UsageError(
                 f"role {role.name} is made of Debian packages",
-                "--release, --machine, --feature and --with are for roles of the kas builder",
+                "--release, --machine, --feature, --with and --container are for roles of the kas "
+                "builder",
             )
         from yoctovirt.build.debian.builder import build as build_debian
 

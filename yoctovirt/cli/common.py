@@ -220,6 +220,15 @@ def build_options(function: Function) -> Function:
                 metavar="NAME",
                 help="As root: run kas as this user and hand it the folders.",
             ),
+            click.option(
+                "--container",
+                is_flag=False,
+                flag_value="any",
+                type=click.Choice(["docker", "podman", "any"]),
+                metavar="[docker|podman]",
+                help="Run kas and bitbake in a container (kas-container); behind the roles, or "
+                "with '='.",
+            ),
         )
     ):
         function = option(function)
@@ -236,6 +245,7 @@ def make_build_options(values: dict[str, Any]) -> KasOptions:
         build_user=values.pop("build_user"),
         extra=tuple(values.pop("extra")),
         features=tuple(values.pop("features")),
+        container=values.pop("container"),
     )
 
 

@@ -130,6 +130,7 @@ def _fetch_sources(
     """Fetch what *roles* need into the downloads of *target*, on *releases* or their own."""
     from yoctovirt.base.screen import Screen
     from yoctovirt.build.kas.builder import KasOptions
+    from yoctovirt.build.kas.fetch import carry_along
     from yoctovirt.cli.fetch import fetch_phase
 
     workspace = workspace_of(ctx, create=True)
@@ -141,6 +142,7 @@ def _fetch_sources(
             with recorded(workspace, f"fetch-{role.name}", role.name) as record:
                 options = KasOptions(release=release, build_user=build_user)
                 done = fetch_phase(record, workspace, role, options, Screen(), tarballs=True)
+                carry_along(done.folder)
             click.echo(
                 f"{DOWNLOADS}: sources of {role.name} on {done.release}: {done.tasks} recipes"
             )

@@ -13,6 +13,7 @@ from yoctovirt.base.process import CommandLog, Guarded
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
 from yoctovirt.build.kas.caches import prepare_folders, settle_servers
+from yoctovirt.build.kas.container import MARK, Container, check_mark, open_container
 from yoctovirt.build.kas.failures import explain
 from yoctovirt.build.kas.follow import build_figures, follow
 from yoctovirt.build.kas.preflight import check_host
@@ -41,10 +42,11 @@ class KasOptions:
     build_user: str | None = None
     extra: tuple[Path, ...] = ()  #: kas files of the user, merged last
     features: tuple[str, ...] = ()  #: optional features of the role
+    container: str | None = None  #: engine to build with, or ``any``; None: on this host
 
     def names_anything(self) -> bool:
         """Whether the call asks for anything that only kas can do."""
-        return bool(self.release or self.machine or self.extra or self.features)
+        return bool(self.release or self.machine or self.extra or self.features or self.container)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,12 @@ def build(
         extra=options.extra, machine=options.machine, features=options.features, site=site,
     )  # fmt: skip
     shared = shared_folders(config, workspace.path)
-    check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
+    check_mark(build_dir, bool(options.container))
+    box = None
+    if options.container:
+        box = open_container(options.container, role, workspace, config, shared, user, log)
+    else:
+        check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
     layers = workspace.path / "layers" / release
     make_folder(build_dir)
     busy = f"{build_dir} is in use: another build of {role.name} is running"
@@ -103,6 +110,8 @@ def build(
         source = make_folder(workspace.path / "config") / f"{role.name}-{release}.yml"
         write_atomically(source, text)
         write_atomically(build_dir / _RELEASE, f"{release}\n")
+        if box:
+            write_atomically(build_dir / MARK, f"{box.engine}\n")
         share_hash_equivalence(workspace, build_dir, release)
         folders = [layers, build_dir, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
@@ -110,7 +119,7 @@ def build(
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
         status, said = run_kas(
             ["build", *skip, str(source)],
-            workspace, layers, build_dir, user, log, screen, build_log, lock,
+            workspace, layers, build_dir, user, log, screen, build_log, lock, box=box,
         )  # fmt: skip
     if status:
         raise explain(said, status, build_log)
@@ -186,11 +195,14 @@ def run_kas(
     screen: Screen,
     output_log: Path,
     lock: Lock,
+    *,
+    box: Container | None = None,
 ) -> tuple[int, str]:
-    """Run ``kas WORDS`` in *build_dir*; return its exit status and what it printed.
+    """Run ``kas WORDS`` in *build_dir*, in the container *box* where there is one.
 
-    The output is appended to *output_log*; *lock* is held until all of bitbake has ended,
-    also where we are killed. Raises KeyboardInterrupt when bitbake has ended after Ctrl-C.
+    Return its exit status and what it printed. The output is appended to *output_log*; *lock*
+    is held until all of bitbake has ended, also where we are killed. Raises KeyboardInterrupt
+    when bitbake has ended after Ctrl-C.
     """
     gitconfig = workspace.path / "config" / "gitconfig"
     write_atomically(gitconfig, "[safe]\n\tdirectory = *\n")
@@ -202,21 +214,30 @@ def run_kas(
         # They win over what the kas file has for them.
         **{name: os.environ[name] for name in SHARED if os.environ.get(name)},
     }
-    argv = user.argv([sys.executable, "-m", "kas", *words])
+    argv = user.argv(box.argv(words, ours) if box else [sys.executable, "-m", "kas", *words])
+    env = {**kas_environment(user.home), **ours}
+    if box:
+        env = box.environment(user.home, ours)
+        ours = {name: env[name] for name in ("KAS_CONTAINER_ENGINE", "KAS_WORK_DIR")}
     screen.command(log.note(argv, env=ours))
     with output_log.open("ab") as output:
         start = output_log.stat().st_size
         job = Guarded(
             argv,
             cwd=build_dir,
-            env={**kas_environment(user.home), **ours},
+            env=env,
             output=output,
             grace=15.0,
             linger=SERVER_SECONDS,
             # Where we are killed, the next build waits until all of this one has ended.
             lock=lock,
         )
-        status = follow(job, output_log, start, screen)
+        try:
+            status = follow(job, output_log, start, screen)
+        except BaseException:
+            if box:
+                box.stop(user)
+            raise
     with output_log.open("rb") as written:
         written.seek(start)
         return status, written.read().decode(errors="replace")

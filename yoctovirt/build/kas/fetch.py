@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from yoctovirt.base.files import locked, make_folder, write_atomically
+from yoctovirt.base.files import disk_error, locked, make_folder, write_atomically
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.kas.builder import KasOptions, kas_must_check_out, run_kas
 from yoctovirt.build.kas.caches import prepare_folders
+from yoctovirt.build.kas.container import open_container
 from yoctovirt.build.kas.failures import explain
 from yoctovirt.build.kas.fetched import fetch_error
 from yoctovirt.build.kas.preflight import check_host
@@ -60,7 +62,6 @@ def fetch(
         role, release, log, extra=options.extra, machine=options.machine,
         features=options.features, site=load_site(workspace.path),
     )  # fmt: skip
-    check_host(role, workspace, user, fresh=False)
     env = config.setdefault("env", {})
     for name in ("BB_HASHSERVE_UPSTREAM", "PRSERV_HOST"):
         env.pop(name, None)  # of no use to a fetch
@@ -69,6 +70,11 @@ def fetch(
     if tarballs:
         env["BB_GENERATE_MIRROR_TARBALLS"] = "1"
     shared = shared_folders(config, workspace.path)
+    box = None
+    if options.container:
+        box = open_container(options.container, role, workspace, config, shared, user, log)
+    else:
+        check_host(role, workspace, user, fresh=False)
     layers = workspace.path / "layers" / release
     build_dir = workspace.path / "fetch" / f"{role.name}-{release}"
     output_log = record / "fetch.log"
@@ -95,7 +101,7 @@ def fetch(
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
         status, said = run_kas(
             ["build", *skip, str(source), "--", "--continue", "--runall=fetch"],
-            workspace, layers, build_dir, user, log, screen, output_log, lock,
+            workspace, layers, build_dir, user, log, screen, output_log, lock, box=box,
         )  # fmt: skip
     tasks = len(set(re.findall(r"recipe (\S+): task do_fetch: Started", said)))
     if status:
@@ -113,3 +119,18 @@ def _sources(folder: Path) -> set[str]:
         elif not path.name.endswith((".done", ".lock", ".tmp")) and not path.is_dir():
             found.add(path.name)
     return found
+
+
+def carry_along(folder: Path) -> None:
+    """Put the files themselves into DL_DIR where bitbake made links to a mirror on this host.
+
+    Raises InfrastructureError where the disk is full.
+    """
+    for link in [path for path in folder.iterdir() if path.is_symlink() and path.is_file()]:
+        aside = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+        try:
+            shutil.copyfile(link, aside)
+            aside.replace(link)
+        except OSError as error:
+            aside.unlink(missing_ok=True)
+            raise disk_error(error, link) from error
