@@ -69,8 +69,8 @@ def _refuse_kas_options(role: Role, options: KasOptions) -> None:
     if options.names_anything():
         raise UsageError(
             f"role {role.name} is made of Debian packages",
-            "--release, --machine, --feature, --with, --target, --task and arguments for bitbake "
-            "are for roles of the kas builder",
+            "--release, --machine, --feature, --with, --container, --target, --task and arguments "
+            "for bitbake are for roles of the kas builder",
         )
 
 

@@ -78,6 +78,7 @@ def _debian_steps(role: Role, workspace: Workspace, force: bool) -> list[Step]:
 
 def _kas_steps(role: Role, workspace: Workspace, options: KasOptions) -> list[Step]:
     from yoctovirt.build.kas import builder
+    from yoctovirt.build.kas.container import open_container
     from yoctovirt.config.kasfile import flatten, to_yaml
     from yoctovirt.config.layers import Checkout, pins_of
     from yoctovirt.config.show import bblayers_conf, local_conf
@@ -92,12 +93,14 @@ def _kas_steps(role: Role, workspace: Workspace, options: KasOptions) -> list[St
         site=load_site(workspace.path),
     )  # fmt: skip
     shared = shared_folders(config, workspace.path)
+    box = None
+    if options.container:
+        box = open_container(options.container, role, workspace, config, shared, user, CommandLog())
     checkout = Checkout(layers, CommandLog(), Screen(quiet=True))
     fetching = checkout.planned(pins_of(config))
     steps = [Step("run", paste_form(call)) for call in fetching]
     for name in checkout.branchless:
         config["repos"][name]["branch"] = None
-    builder.drop_defaults(config)
     source = workspace.path / "config" / f"{role.name}-{release}.yml"
     gitconfig = workspace.path / "config" / "gitconfig"
     hashes = workspace.path / "hashserv" / release / "hashserv.db"
@@ -116,7 +119,7 @@ def _kas_steps(role: Role, workspace: Workspace, options: KasOptions) -> list[St
     words = ["build", *options.bitbake.kas_words(str(source))]
     if not fetching and not builder.kas_must_check_out(config, checkout):
         words[1:1] = ["--skip", "repos_checkout"]
-    argv, ours = builder.kas_call(words, workspace, layers, build_dir, user, shared)
+    argv, ours = builder.kas_call(words, workspace, layers, build_dir, user, box)
     steps += [
         Step("run", paste_form(argv, env=ours)),
         # Written by kas, from the file above.

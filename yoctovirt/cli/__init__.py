@@ -17,6 +17,7 @@ from yoctovirt.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, YoctovirtEr
 #: ``_`` for ``-``.
 VERBS = {
     "build": "Build the image of a role.",
+    "fetch": "Fetch all sources of a role, and say what could not be had.",
     "boot": "Start the node of a built role and wait until it can be used.",
     "smoke": "Run the smoke suites on a node.",
     "ci": "Build, boot and smoke-test roles, write the report, give one exit code.",

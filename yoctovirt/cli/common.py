@@ -229,6 +229,15 @@ def build_options(function: Function) -> Function:
                 metavar="NAME",
                 help="As root: run kas as this user and hand it the folders.",
             ),
+            click.option(
+                "--container",
+                is_flag=False,
+                flag_value="any",
+                type=click.Choice(["docker", "podman", "any"]),
+                metavar="[docker|podman]",
+                help="Run kas and bitbake in a container (kas-container); behind the roles, or "
+                "with '='.",
+            ),
         )
     ):
         function = option(function)
@@ -246,6 +255,7 @@ def make_build_options(values: dict[str, Any]) -> KasOptions:
         extra=tuple(values.pop("extra")),
         features=tuple(values.pop("features")),
         preflight=not values["skip_preflight"],
+        container=values.pop("container"),
     )
 
 

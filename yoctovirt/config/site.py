@@ -24,6 +24,8 @@ from yoctovirt.errors import UsageError
 SITE_FILE = "site.yml"
 #: Names the only file that counts; ``/dev/null``: none does.
 SITE_VARIABLE = "YOCTOVIRT_SITE"
+#: Folders that builds share, and what they are called in a workspace.
+SHARED = {"DL_DIR": "downloads", "SSTATE_DIR": "sstate-cache"}
 #: Addresses that are on this machine: they are asked offline, too.
 _HERE = ("localhost", "127.", "[::1]", "unix://", "auto")
 _SERVERS = ("BB_HASHSERVE", "BB_HASHSERVE_UPSTREAM", "PRSERV_HOST")
@@ -127,7 +129,7 @@ def load_site(workspace: Path | None) -> Site:
     _refuse_credentials(path, values, [])
     base = path.parent
     variables: dict[str, str] = {}
-    for name in ("DL_DIR", "SSTATE_DIR"):
+    for name in SHARED:
         if name in values:
             variables[name] = _folder(path, values[name], [name], must_exist=False)
     for name in ("BB_NUMBER_THREADS", *_SERVERS):
@@ -219,11 +221,14 @@ def _sstate_mirror(entry: str) -> str:
 def shared_folders(config: dict[str, Any], workspace: Path) -> dict[str, Path]:
     """Return DL_DIR and SSTATE_DIR of a build of the flattened kas file *config*.
 
-    From the environment, else from *config* (its ``env``), else in the *workspace*.
+    From the environment, else from *config* (its ``env``), else in the *workspace*. kas
+    would choose in the same way: *config* is changed to name them.
     """
-    env = config.get("env") or {}
-    defaults = {"DL_DIR": workspace / "downloads", "SSTATE_DIR": workspace / "sstate-cache"}
-    found = {name: os.environ.get(name) or env.get(name) for name in defaults}
-    return {
-        name: Path(value).absolute() if value else defaults[name] for name, value in found.items()
-    }
+    env = config.setdefault("env", {})
+    # As a weak default of ours, it is for kas without yoctovirt.
+    config.get("local_conf_header", {}).pop("shared-folders", None)
+    found = {}
+    for name, default in SHARED.items():
+        env[name] = env.get(name) or str(workspace / default)
+        found[name] = Path(os.environ.get(name) or env[name]).absolute()
+    return found

@@ -14,6 +14,7 @@ from yoctovirt.base.screen import Screen
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
 from yoctovirt.build.kas.caches import prepare_folders, settle_servers
 from yoctovirt.build.kas.call import BitbakeCall
+from yoctovirt.build.kas.container import MARK, Container, check_mark, open_container
 from yoctovirt.build.kas.failures import explain
 from yoctovirt.build.kas.figures import add_image
 from yoctovirt.build.kas.follow import build_figures, follow
@@ -25,7 +26,7 @@ from yoctovirt.config.kasfile import choose_release, flatten, kas_environment, t
 from yoctovirt.config.layers import Checkout, pins_of
 from yoctovirt.config.matrix import refuse_unresolved
 from yoctovirt.config.roles import Role
-from yoctovirt.config.site import load_site, shared_folders
+from yoctovirt.config.site import SHARED, load_site, shared_folders
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BuildError
 from yoctovirt.pins.sources import offline
@@ -49,6 +50,7 @@ class KasOptions:
     features: tuple[str, ...] = ()  #: optional features of the role
     bitbake: BitbakeCall = field(default_factory=BitbakeCall)
     preflight: bool = True  #: look first whether the host is fit for it
+    container: str | None = None  #: engine to build with, or ``any``; None: on this host
 
     def names_anything(self) -> bool:
         """Whether the call asks for anything that only kas can do."""
@@ -57,6 +59,7 @@ class KasOptions:
             or self.machine
             or self.extra
             or self.features
+            or self.container
             or self.bitbake.names_anything()
         )
 
@@ -91,17 +94,21 @@ def build(
     """
     release, user = check_call(role, workspace, options)
     build_dir = build_dir_for(workspace, role.name, release)
-    if options.preflight:
-        check_host(
-            role, workspace, user, not list(build_dir.glob("tmp*")),
-            release=release, build_dir=build_dir, screen=screen,
-        )  # fmt: skip
     site = load_site(workspace.path)
     config = flatten(
         role, release, log,
         extra=options.extra, machine=options.machine, features=options.features, site=site,
     )  # fmt: skip
     shared = shared_folders(config, workspace.path)
+    check_mark(build_dir, bool(options.container))
+    box = None
+    if options.container:
+        box = open_container(options.container, role, workspace, config, shared, user, log)
+    elif options.preflight:
+        check_host(
+            role, workspace, user, not list(build_dir.glob("tmp*")),
+            release=release, build_dir=build_dir, screen=screen,
+        )  # fmt: skip
     layers = workspace.path / "layers" / release
     make_folder(build_dir)
     busy = f"{build_dir} is in use: another build of {role.name} is running"
@@ -114,12 +121,13 @@ def build(
             config["repos"][name]["branch"] = None
         for warning in (*site.left_out(offline()), *settle_servers(config)):
             screen.note(f"warning: {warning}")
-        drop_defaults(config)
         text = to_yaml(config)
         write_atomically(record / "kas.yml", text)
         source = make_folder(workspace.path / "config") / f"{role.name}-{release}.yml"
         write_atomically(source, text)
         write_atomically(build_dir / RELEASE_FILE, f"{release}\n")
+        if box:
+            write_atomically(build_dir / MARK, f"{box.engine}\n")
         share_hash_equivalence(workspace, build_dir, release)
         folders = [layers, build_dir, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
@@ -129,7 +137,8 @@ def build(
             call = options.bitbake.kas_words(str(source), ("-w", str(watch.events)))
             status, said = run_kas(
                 ["build", *skip, *call],
-                workspace, layers, build_dir, user, log, screen, build_log, lock, shared, watch,
+                workspace, layers, build_dir, user, log, screen, build_log, lock,
+                box=box, watch=watch,
             )  # fmt: skip
             watch.status = status
     if status:
@@ -177,11 +186,6 @@ def find_runqemu(layers: Path) -> Path | None:
     return None
 
 
-def drop_defaults(config: dict[str, Any]) -> None:
-    """Leave DL_DIR and SSTATE_DIR to the environment, where kas has words for them."""
-    config.get("local_conf_header", {}).pop("shared-folders", None)
-
-
 def kas_must_check_out(config: dict[str, Any], checkout: Checkout) -> bool:
     """Whether kas has more to do with the repositories than we have done.
 
@@ -223,20 +227,18 @@ def kas_call(
     layers: Path,
     build_dir: Path,
     user: BuildUser,
-    shared: dict[str, Path] | None = None,
+    box: Container | None = None,
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the command ``kas WORDS`` as *user* runs it, and what we add to its environment.
-
-    *shared* has DL_DIR and SSTATE_DIR (default: those of the workspace).
-    """
+    """Return the command ``kas WORDS`` as *user* runs it, and what we add to its environment."""
     ours = {
         "KAS_WORK_DIR": str(layers),
         "KAS_BUILD_DIR": str(build_dir),
-        **{k: str(v) for k, v in (shared or shared_folders({}, workspace.path)).items()},
         # kas brings a HOME of its own, so that ~/.gitconfig does not count.
         "GITCONFIG_FILE": str(workspace.path / "config" / "gitconfig"),
+        # They win over what the kas file has for them.
+        **{name: os.environ[name] for name in SHARED if os.environ.get(name)},
     }
-    return user.argv([sys.executable, "-m", "kas", *words]), ours
+    return user.argv(box.argv(words, ours) if box else [sys.executable, "-m", "kas", *words]), ours
 
 
 def run_kas(
@@ -249,31 +251,41 @@ def run_kas(
     screen: Screen,
     output_log: Path,
     lock: Lock,
-    shared: dict[str, Path] | None = None,
+    *,
+    box: Container | None = None,
     watch: Watch | None = None,
 ) -> tuple[int, str]:
-    """Run ``kas WORDS`` in *build_dir*; return its exit status and what it printed.
+    """Run ``kas WORDS`` in *build_dir*, in the container *box* where there is one.
 
-    *shared* has DL_DIR and SSTATE_DIR (default: those of the workspace). The output is
-    appended to *output_log*; *lock* is held until all of bitbake has ended,
-    also where we are killed. Raises KeyboardInterrupt when bitbake has ended after Ctrl-C.
+    Return its exit status and what it printed. The output is appended to *output_log*; *lock*
+    is held until all of bitbake has ended, also where we are killed. Raises KeyboardInterrupt
+    when bitbake has ended after Ctrl-C.
     """
-    argv, ours = kas_call(words, workspace, layers, build_dir, user, shared)
-    write_atomically(Path(ours["GITCONFIG_FILE"]), GITCONFIG)
+    argv, ours = kas_call(words, workspace, layers, build_dir, user, box)
+    write_atomically(workspace.path / "config" / "gitconfig", GITCONFIG)
+    env = {**kas_environment(user.home), **ours}
+    if box:
+        env = box.environment(user.home, ours)
+        ours = {name: env[name] for name in ("KAS_CONTAINER_ENGINE", "KAS_WORK_DIR")}
     screen.command(log.note(argv, env=ours))
     with output_log.open("ab") as output:
         start = output_log.stat().st_size
         job = Guarded(
             argv,
             cwd=build_dir,
-            env={**kas_environment(user.home), **ours},
+            env=env,
             output=output,
             grace=15.0,
             linger=SERVER_SECONDS,
             # Where we are killed, the next build waits until all of this one has ended.
             lock=lock,
         )
-        status = follow(job, output_log, start, screen, watch)
+        try:
+            status = follow(job, output_log, start, screen, watch)
+        except BaseException:
+            if box:
+                box.stop(user)
+            raise
     with output_log.open("rb") as written:
         written.seek(start)
         return status, written.read().decode(errors="replace")

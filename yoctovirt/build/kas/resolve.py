@@ -145,7 +145,7 @@ def prepared(
             screen.note(f"warning: {warning}")
         for name in checkout.branchless:
             config["repos"][name]["branch"] = None
-        config.get("local_conf_header", {}).pop("shared-folders", None)
+        shared = shared_folders(config, workspace.path)
         text = to_yaml(config)
         write_atomically(output_log.with_suffix(".yml"), text)
         source = make_folder(workspace.path / "config") / f"resolve-{cell.release}.yml"
@@ -154,7 +154,7 @@ def prepared(
             (build_dir / name).unlink(missing_ok=True)
         share_hash_equivalence(workspace, build_dir, cell.release)
         user.take([layers, build_dir, workspace.path / "hashserv", source.parent], log)
-        prepare_folders(shared_folders({}, workspace.path), workspace, user, log)
+        prepare_folders(shared, workspace, user, log)
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
         target = config["target"]
 
