@@ -29,12 +29,12 @@ help:
 	@touch $@
 
 .venv-stamps/run: pyproject.toml .venv-stamps/host-demo
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 .venv-stamps/dev: pyproject.toml .venv-stamps/host-test
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch .venv-stamps/host-demo .venv-stamps/run $@
 

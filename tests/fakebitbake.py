@@ -137,9 +137,9 @@ else:
 _DRIVER = """\
 import os, sys
 from pathlib import Path
-from yoctovirt.build.kas import builder, follow, resolve
+from yoctovirt.build.kas import builder, fetch, follow, resolve
 from yoctovirt.build.kas.user import BuildUser
-for module in (builder, resolve):
+for module in (builder, fetch, resolve):
     module.choose_build_user = lambda named: BuildUser(None, os.getuid(), os.getgid(), Path.home())
     module.check_host = lambda *args, **kwargs: None
 follow.STOP_SECONDS = float(sys.argv[1])

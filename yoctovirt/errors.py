@@ -8,6 +8,7 @@ next) and an exit code.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 EXIT_OK = 0
 EXIT_CHECKS_FAILED = 1
@@ -36,7 +37,8 @@ EXIT_PRECEDENCE = (
 class YoctovirtError(Exception):
     """A failure that the user can act on.
 
-    ``message`` says what happened and to what; ``hint`` says what to do next.
+    ``message`` says what happened and to what; ``hint`` says what to do next; ``details``
+    has the same for machines, where there is more to say (run.json keeps it).
     """
 
     exit_code = EXIT_BUG
@@ -45,6 +47,7 @@ class YoctovirtError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details: dict[str, Any] = {}
 
 
 class UsageError(YoctovirtError):

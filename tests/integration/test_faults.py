@@ -232,22 +232,15 @@ class TestDiskFull:
         yv = Yoctovirt(tmp_path / "workspace", {"YOCTOVIRT_CACHE_DIR": str(small)})
         done = yv.run("build", "reference")
         assert done.returncode == 3
-        assert "building the image needs" in done.stderr
+        assert f"free at {small}: builds stop below 1 GiB" in done.stderr
         assert "YOCTOVIRT_CACHE_DIR" in done.stderr
 
     @pytest.mark.faults
     def test_in_the_middle(self, small: Path, tmp_path: Path) -> None:
-        """The check beforehand is made blind: somebody else fills the disk meanwhile."""
-        site = tmp_path / "sitecustomize.py"
-        site.write_text(
-            "import yoctovirt.build.debian.builder as builder\nbuilder.NEEDED_BYTES = 0\n"
-        )
-        yv = Yoctovirt(
-            tmp_path / "workspace",
-            {"YOCTOVIRT_CACHE_DIR": str(small), "PYTHONPATH": python_path(tmp_path)},
-        )
+        """As where somebody else fills the disk meanwhile: nothing is checked beforehand."""
+        yv = Yoctovirt(tmp_path / "workspace", {"YOCTOVIRT_CACHE_DIR": str(small)})
         start = time.monotonic()
-        done = yv.run("ci", "reference")
+        done = yv.run("ci", "reference", "--skip-preflight")
         assert done.returncode == 3, done.stdout + done.stderr
         assert "the disk became full while the image was built" in done.stderr
         assert time.monotonic() - start < 300

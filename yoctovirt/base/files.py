@@ -6,7 +6,9 @@ import errno
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -175,16 +177,31 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def holder() -> str:
+    """Return who we are, for the one who finds a lock of ours: pid, since when, command."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return f"pid {os.getpid()}, since {since}: {command}"
+
+
+def _still_there(said: str) -> str:
+    """Return *said* of a :func:`holder`, and that it is gone where only its lock is left."""
+    word = said.partition(",")[0].removeprefix("pid ")
+    if word.isdigit() and not Path("/proc", word).exists():
+        return f"{said}; that process is gone, and what it had started is ending"
+    return said or "by another process"
+
+
 @contextmanager
 def locked(path: Path, busy: str) -> Iterator[Lock]:
     """Hold the lock on *path*; raise InfrastructureError with *busy* where it is taken."""
     lock = Lock(path)
     if not lock.acquire():
         raise InfrastructureError(
-            f"{busy} ({lock.read() or 'by another process'})", "wait until it has ended"
+            f"{busy} ({_still_there(lock.read())})", "wait until it has ended"
         )
     try:
-        lock.write(f"pid {os.getpid()}")
+        lock.write(holder())
         yield lock
     finally:
         lock.release()

@@ -130,6 +130,7 @@ class RunRecord:
                 "class": type(error).__name__,
                 "message": str(error),
                 "hint": getattr(error, "hint", ""),
+                **getattr(error, "details", {}),
             }
             code = exit_code_of(error)
         result = {0: "passed", EXIT_CHECKS_FAILED: "failed", EXIT_INTERRUPTED: "interrupted"}

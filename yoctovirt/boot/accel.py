@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from yoctovirt.doctor.kvm import CPUINFO, DEVICE, find_obstacle
 from yoctovirt.errors import BootError
 
 #: How much longer things take under TCG than under KVM, as a factor for deadlines.
@@ -26,25 +25,14 @@ class Accelerator:
         return 1.0 if self.name == "kvm" else TCG_SCALE
 
 
-def kvm_obstacle(
-    device: Path = Path("/dev/kvm"), cpuinfo: Path = Path("/proc/cpuinfo")
-) -> str | None:
+def kvm_obstacle(device: Path = DEVICE, cpuinfo: Path = CPUINFO) -> str | None:
     """Return why KVM cannot be used on this host, or None where nothing speaks against it.
 
     None is no proof: there are machines where the device opens and a guest hangs
     all the same. So the first boot under KVM has a deadline for its first sign of life.
     """
-    if not device.exists():
-        return f"{device} is missing (no kvm module, or a container without the device)"
-    try:
-        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
-    except PermissionError:
-        return f"{device} is forbidden for this user (add the user to the group kvm)"
-    except OSError as error:
-        return f"{device} cannot be opened: {error.strerror}"
-    if not re.search(r"^flags\s*:.*\b(vmx|svm)\b", cpuinfo.read_text(), re.MULTILINE):
-        return "the CPU has neither vmx nor svm (or the hypervisor below hides them)"
-    return None
+    obstacle = find_obstacle(device, cpuinfo)
+    return obstacle.reason if obstacle else None
 
 
 def choose_accelerator(kvm: bool | None) -> Accelerator:

@@ -28,6 +28,10 @@ FATAL: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 
+#: Seconds between two looks at what the console does not tell.
+_TURN = 0.2
+
+
 class ConsoleSilentError(BootError):
     """Nothing at all came on the console."""
 
@@ -45,8 +49,9 @@ def wait_for_login(
     seconds: float,
     why_gone: Callable[[], str | None],
     silent_limit: float | None = None,
-) -> None:
-    """Wait until the console asks for a login.
+    reached: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Wait until the console asks for a login; return False where *reached* came true first.
 
     Raises BootError with what was seen: a fatal line, QEMU gone (*why_gone* tells),
     no login within *seconds*; ConsoleSilentError where nothing came within *silent_limit*.
@@ -56,10 +61,10 @@ def wait_for_login(
     patterns: list[Any] = [LOGIN, EOF, TIMEOUT, *(pattern for pattern, _ in FATAL)]
     compiled = console.compile_pattern_list(patterns)
     while True:
-        index = console.expect_list(compiled, timeout=min(0.5, deadline.remaining))
+        index = console.expect_list(compiled, timeout=min(_TURN, deadline.remaining))
         seen = console.before if isinstance(console.before, str) else ""
         if index == 0:
-            return
+            return True
         if index == 1 or (index == 2 and why_gone() is not None):
             time.sleep(0.1)  # the exit status follows the closed console
             reason = why_gone() or "its console was closed"
@@ -74,6 +79,8 @@ def wait_for_login(
                 f"{meaning} while the node started\n{said}",
                 "the whole output is in console-<node>.log of the run",
             )
+        if reached():
+            return False
         if silence and console.first_output is None and silence.expired:
             raise ConsoleSilentError(
                 f"no sign of life on the console within {silence.seconds:.0f} s"

@@ -37,7 +37,44 @@ class Built:
     features: tuple[str, ...] = ()  #: features of the role that it was built with
 
 
-def build_role(
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of a builder came to."""
+
+    built: Built | None  #: None where the call asked for something else than the image
+    figures: dict[str, int]
+
+
+def check_call(
+    role: Role, workspace: Workspace, options: KasOptions, *, force: bool = False
+) -> None:
+    """Raise UsageError for a call that the builder of *role* cannot carry out.
+
+    InfrastructureError where nobody may run it here. Nothing is written.
+    """
+    if role.builder == "debian":
+        _refuse_kas_options(role, options)
+        return
+    if force:
+        raise UsageError(
+            f"--force is for roles made of Debian packages, and bitbake builds {role.name}",
+            "to run its tasks again: '-- -f' with --task, or --task cleansstate",
+        )
+    from yoctovirt.build.kas.builder import check_call as check_kas_call
+
+    check_kas_call(role, workspace, options)
+
+
+def _refuse_kas_options(role: Role, options: KasOptions) -> None:
+    if options.names_anything():
+        raise UsageError(
+            f"role {role.name} is made of Debian packages",
+            "--release, --machine, --feature, --with, --container, --target, --task and arguments "
+            "for bitbake are for roles of the kas builder",
+        )
+
+
+def run_builder(
     role: Role,
     workspace: Workspace,
     log: CommandLog,
@@ -46,23 +83,26 @@ def build_role(
     record: Path,
     force: bool = False,
     options: KasOptions | None = None,
-) -> Built:
-    """Build *role* in *workspace* and return what was built.
+) -> Outcome:
+    """Build *role*, or what *options* ask of bitbake in place of its image.
 
     The output goes into ``build.log`` of *record*. Raises UsageError,
     InfrastructureError and BuildError as the builder of the role does.
     """
     build_log = record / "build.log"
     if role.builder == "debian":
-        if options is not None and options.names_anything():
-            raise UsageError(
-                f"role {role.name} is made of Debian packages",
-                "--release, --machine, --feature and --with are for roles of the kas builder",
-            )
+        if options is not None:
+            _refuse_kas_options(role, options)
         from yoctovirt.build.debian.builder import build as build_debian
 
         deploy = build_debian(
-            role, workspace.cache_dir, log, screen, build_log=build_log, force=force
+            role,
+            workspace.cache_dir,
+            log,
+            screen,
+            build_log=build_log,
+            force=force,
+            preflight=options is None or options.preflight,
         )
         built = Built(deploy)
     else:
@@ -71,11 +111,13 @@ def build_role(
 
         options = options or KasOptions()
         done = build_kas(role, workspace, options, log, screen, build_log=build_log, record=record)
+        if done.deploy is None:
+            return Outcome(None, done.figures)
         built = Built(
             done.deploy, done.release, done.runqemu, done.config, done.figures, options.features
         )
     _publish(workspace.build_dir(role.name), built)
-    return built
+    return Outcome(built, built.figures)
 
 
 def _publish(build_dir: Path, built: Built) -> None:

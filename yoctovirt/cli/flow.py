@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from yoctovirt.base.record import RunRecord
 from yoctovirt.base.screen import Screen
-from yoctovirt.build.builders import Built, build_role
+from yoctovirt.build.builders import Built, run_builder
+from yoctovirt.cli.common import use_site
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
+from yoctovirt.errors import UsageError
 from yoctovirt.pins.layers import layer_pins
 from yoctovirt.pins.packages import package_pins
 
@@ -47,20 +49,38 @@ def build_phase(
     force: bool = False,
     options: KasOptions | None = None,
 ) -> Built:
-    """Build *role* as a phase of *record*."""
+    """Build the image of *role* as a phase of *record*."""
+    built = tasks_phase(record, workspace, role, screen, force=force, options=options)
+    if built is None:
+        raise UsageError(f"this call makes no image of role {role.name}")
+    return built
+
+
+def tasks_phase(
+    record: RunRecord,
+    workspace: Workspace,
+    role: Role,
+    screen: Screen,
+    *,
+    force: bool = False,
+    options: KasOptions | None = None,
+) -> Built | None:
+    """Build *role*, or what *options* ask for in place of its image, as a phase of *record*."""
     log = record.commands(screen.command)
+    use_site(workspace.path)
     with record.phase("build") as details, screen.step(f"build {role.name}"):
         details["builder"] = role.builder
-        built = build_role(
+        done = run_builder(
             role, workspace, log, screen, record=record.path, force=force, options=options
         )
         if role.builder == "debian":
             details["from_cache"] = not (record.path / "build.log").exists()
-        details.update(built.figures)
-    if built.figures:
-        screen.note(figures_line(built.figures))
-    note_image(record, built)
-    return built
+        details.update(done.figures)
+    if done.figures:
+        screen.note(figures_line(done.figures))
+    if done.built is not None:
+        note_image(record, done.built)
+    return done.built
 
 
 def figures_line(figures: dict[str, int]) -> str:

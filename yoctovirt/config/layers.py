@@ -25,6 +25,7 @@ from yoctovirt.pins.sources import (
     mirror_list,
     offline,
     pins_of,
+    why_unreadable,
 )
 
 __all__ = ["Checkout", "Pin", "candidates", "mirror_list", "pins_of"]
@@ -67,6 +68,41 @@ class Checkout:
         finally:
             lock.release()
         return warnings
+
+    def planned(self, pins: Iterable[Pin], mirrors: list[str] | None = None) -> list[list[str]]:
+        """Return the git calls that :meth:`all` would begin with; nothing is written.
+
+        The first source of each repository only: whether a second one is asked is known
+        when the first has failed.
+        """
+        self.branchless = set()
+        mirrors = mirror_list() if mirrors is None else mirrors
+        check_mirrors(mirrors)
+        calls: list[list[str]] = []
+        with git_settings(self._log) as self._calls:
+            for pin in pins:
+                final = self._folder / pin.name
+                if self._stands(final, pin):
+                    self._branch_warning(final, pin)
+                    continue
+                if final.exists():
+                    self._refuse_to_lose(final)
+                source = str(final) if final.exists() else candidates(pin.url, mirrors)[0]
+                work = self._folder / f".tmp-{pin.name}" / "git"
+                ref = (
+                    f"+refs/heads/{pin.branch}:refs/remotes/origin/{pin.branch}"
+                    if pin.branch
+                    else pin.commit
+                )
+                inside = ["git", "-C", str(work)]
+                calls += [
+                    ["git", "init", "-q", str(work)],
+                    [*inside, "remote", "add", "origin", pin.url],
+                    [*inside, "fetch", "-q", "--no-tags", "--update-shallow", source, ref],
+                    [*inside, "checkout", "-q", "--detach", pin.commit],
+                    ["mv", str(work), str(final)],
+                ]
+        return calls
 
     def _each(self, pins: list[Pin], mirrors: list[str]) -> list[str]:
         warnings = []
@@ -181,6 +217,9 @@ class Checkout:
 
     def _fetch(self, work: Path, pin: Pin, source: str) -> str | None:
         """Fetch *pin* from *source* into *work*; return the reason where that fails."""
+        unreadable = why_unreadable(source)
+        if unreadable:
+            return unreadable
         self._git(self._folder, "init", "-q", str(work))
         self._git(work, "remote", "add", "origin", pin.url)
         fetch = ("fetch", "-q", "--no-tags", "--update-shallow", source)

@@ -27,7 +27,8 @@ class NodeNeeds:
     memory: int = 1024  #: MiB
     cpus: int = 1
     order: int = 1  #: nodes of a set start in this order
-    runqemu: str = ""  #: arguments that runqemu needs besides memory and CPUs
+    qemuparams: tuple[str, ...] = ()  #: more arguments of QEMU, each a line as for a shell
+    bootparams: tuple[str, ...] = ()  #: more arguments of the kernel
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,16 @@ class Role:
         return release in (self.releases or (self.release,)) and machine in (
             self.machines or (self.machine,)
         )
+
+
+def _node_needs(values: dict[str, Any]) -> NodeNeeds:
+    return NodeNeeds(
+        memory=values.get("memory", NodeNeeds.memory),
+        cpus=values.get("cpus", NodeNeeds.cpus),
+        order=values.get("order", NodeNeeds.order),
+        qemuparams=tuple(values.get("qemuparams", ())),
+        bootparams=tuple(values.get("bootparams", ())),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -121,7 +132,7 @@ def role_from_mapping(name: str, values: dict[str, Any], source: Path) -> Role:
         releases=tuple(values.get("releases", ())),
         machines=tuple(values.get("machines", ())),
         disk_gib=values.get("disk_gib", Role.disk_gib),
-        node=NodeNeeds(**values.get("node", {})),
+        node=_node_needs(values.get("node", {})),
         allowed_failed_units=tuple(values.get("allowed_failed_units", ())),
         debian=DebianImage(
             packages=tuple(debian["packages"]),

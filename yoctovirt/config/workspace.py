@@ -17,7 +17,7 @@ from yoctovirt.errors import UsageError
 
 WORKSPACE_FILE = "yoctovirt.yml"
 
-_TEMPLATE = """\
+TEMPLATE = """\
 # This folder is a yoctovirt workspace; build directories, nodes and run records lie beside
 # this file. Keys:
 #   cache_dir: FOLDER    where images of the debian builder are kept
@@ -75,23 +75,40 @@ def _open(path: Path) -> Workspace:
     return Workspace(path, (path / cache).absolute() if cache else _default_cache())
 
 
+def planned_workspace(named: Path | None = None) -> Workspace:
+    """Return the workspace that ``find_workspace(named, create=True)`` would; none is made."""
+    start, found = _search(named)
+    return found or Workspace(start, _default_cache())
+
+
 def find_workspace(named: Path | None = None, *, create: bool = False) -> Workspace:
     """Return the workspace *named*, or the nearest one upwards from the current folder.
 
     With *create* one is made where there is none. Raises UsageError where there
     is none to be found, or its file is not as it should be.
     """
-    if named is None and os.environ.get("YOCTOVIRT_WORKSPACE"):
-        named = Path(os.environ["YOCTOVIRT_WORKSPACE"])
-    start = (named or Path.cwd()).absolute()
-    for folder in (start,) if named else (start, *start.parents):
-        if (folder / WORKSPACE_FILE).is_file():
-            return _open(folder)
+    start, found = _search(named)
+    if found is not None:
+        return found
     if not create:
         raise UsageError(
-            f"there is no workspace {'in' if named else 'at or above'} {start}",
+            f"there is no workspace {'in' if _is_named(named) else 'at or above'} {start}",
             "go to one, name it with --workspace, or make one with 'yoctovirt build ROLE'",
         )
     make_folder(start)
-    write_atomically(start / WORKSPACE_FILE, _TEMPLATE)
+    write_atomically(start / WORKSPACE_FILE, TEMPLATE)
     return _open(start)
+
+
+def _is_named(named: Path | None) -> bool:
+    return named is not None or bool(os.environ.get("YOCTOVIRT_WORKSPACE"))
+
+
+def _search(named: Path | None) -> tuple[Path, Workspace | None]:
+    """Return where the search begins (and a workspace would be made), and what it finds."""
+    start = named or Path(os.environ.get("YOCTOVIRT_WORKSPACE") or Path.cwd())
+    start = start.absolute()
+    for folder in (start,) if _is_named(named) else (start, *start.parents):
+        if (folder / WORKSPACE_FILE).is_file():
+            return start, _open(folder)
+    return start, None

@@ -84,6 +84,8 @@ def _flat(build: dict[str, Any]) -> dict[str, Any]:
     found.update({f"phase {name} seconds": value for name, value in phases.items()})
     for part in ("tasks", "sstate", "downloads", "disk", "image"):
         for key, value in (build.get(part) or {}).items():
+            if key.startswith("free"):  # of the host, not of the build
+                continue
             found[f"{part} {key}".replace("_", " ")] = value
     found["mean running"] = build.get("mean_running")
     memory = build.get("memory") or {}

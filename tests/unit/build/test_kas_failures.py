@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from yoctovirt.build.kas.failures import error_lines, explain, failed_tasks
+from yoctovirt.build.kas.excerpt import error_lines
+from yoctovirt.build.kas.failures import explain, failed_tasks
 from yoctovirt.errors import BuildError, InfrastructureError
 
 LOG = Path("/ws/runs/1/build.log")

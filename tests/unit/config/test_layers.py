@@ -270,6 +270,21 @@ def test_a_mirror_of_another_user_serves(tmp_path: Path, mirrors: Path, upstream
     assert checkout(tmp_path, pin(upstream), mirrors=[str(mirrors)]) == []
 
 
+def test_a_mirror_that_may_not_be_read_is_said_to_be_that(
+    tmp_path: Path, mirrors: Path, upstream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As root everything may be read: the answer of the kernel is replaced, not the folder.
+    real = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: not str(path).endswith(".git") and real(path, mode)
+    )
+    with pytest.raises(InfrastructureError) as caught:
+        checkout(tmp_path, pin(upstream), mirrors=[str(mirrors)])
+    owner = mirrors.owner()
+    assert f"meta-one.git: it belongs to {owner}, and you may not read it" in caught.value.message
+    assert "chmod" in caught.value.message
+
+
 def test_nothing_reachable_names_all_that_was_tried_and_what_to_set(tmp_path: Path) -> None:
     sha = "1" * 40
     broken = tmp_path / "m" / "meta-one.git"

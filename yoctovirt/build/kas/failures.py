@@ -1,25 +1,33 @@
-"""Why kas or bitbake failed: the task and the error lines of its log."""
+"""Why kas or bitbake failed: each task with its cause and the error lines of its log."""
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from yoctovirt.build.kas.causes import Cause, find_cause
+from yoctovirt.build.kas.excerpt import MAX_LINES, bitbake_text, error_lines, last_words, read_log
+from yoctovirt.build.kas.recipes import Place, layer_of, look_up
+from yoctovirt.doctor.packages import find_manager
 from yoctovirt.errors import BuildError, InfrastructureError, YoctovirtError
 from yoctovirt.pins.sources import offline
 
-_MAX_LINES = 12
 #: What bitbake's fetcher says where it was not allowed to ask (BB_NO_NETWORK).
 _WANTED = re.compile(r"Fetcher Error: NetworkAccess\(['\"]([^'\";]+)")
-#: The environment that bitbake writes before what its fetcher ran.
-_FETCH = re.compile(r"Fetch command (?:export [^;]*; )+")
+#: Causes that concern the whole build wherever they show.
+_EVERYWHERE = ("disk-full", "disk-monitor")
 
 
 @dataclass(frozen=True)
 class FailedTask:
-    """A task that bitbake could not run."""
+    """A task that bitbake could not run.
+
+    From bitbake's output, or from its events (``bb.build.TaskFailed`` has task and logfile).
+    """
 
     recipe: str  #: path of the recipe
     task: str
@@ -27,6 +35,52 @@ class FailedTask:
 
     def __str__(self) -> str:
         return f"{Path(self.recipe).name}:{self.task}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong, and why: of one task, or of bitbake where it ran none."""
+
+    lines: tuple[str, ...]
+    cause: Cause | None
+    task: FailedTask | None = None
+    layer: str | None = None
+    notes: tuple[str, ...] = field(default=())  #: what was found out besides
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it in the form in which run.json has it."""
+        task = self.task
+        return {
+            "recipe": Path(task.recipe).stem if task else None,
+            "task": task.task if task else None,
+            "file": task.recipe if task else None,
+            "layer": self.layer,
+            "log": str(task.log) if task and task.log else None,
+            "cause": self.cause.name if self.cause else None,
+            "title": self.cause.title if self.cause else None,
+            "remedy": self.cause.remedy if self.cause else None,
+            "facts": {name: list(seen) for name, seen in self.cause.facts.items()}
+            if self.cause
+            else {},
+            "notes": list(self.notes),
+            "lines": list(self.lines),
+        }
+
+    def text(self) -> str:
+        """Return it as a person reads it."""
+        rows = [f"{self.task} failed"] if self.task else []
+        if self.cause:
+            rows.append(f"    cause:  {self.cause.title}")
+            rows.append(f"    remedy: {self.cause.remedy}")
+        else:
+            rows.append("    cause:  unknown")
+        rows += [f"    note:   {note}" for note in self.notes]
+        if self.task:
+            layer = f" (layer {self.layer})" if self.layer else ""
+            rows.append(f"    recipe: {self.task.recipe}{layer}")
+            rows += [f"    log:    {self.task.log}"] if self.task.log else []
+        rows += [f"    | {line[:400]}" for line in self.lines]
+        return "\n".join(rows)
 
 
 def failed_tasks(output: str) -> list[FailedTask]:
@@ -58,53 +112,95 @@ def _log_of(name: str, task: str, logs: list[str]) -> Path | None:
     return Path(found[0]) if found else None
 
 
-def error_lines(text: str) -> list[str]:
-    """Return the lines of a task's log that say what went wrong."""
-    wanted = re.compile(
-        r"^ERROR:|(?i:\berror:)|^make(\[\d+\])?: \*\*\*|(?i:fatal:)|No space left on device"
-        r"|(?i:cannot (?:find|open|stat))|^E: |not found$|Exception:|Error:|\bfailed with\b"
-    )
-    # The stack of bitbake's own Python says nothing about the recipe.
-    noise = re.compile(
-        r'^(DEBUG|NOTE):|ExecutionError\(|WARNING: exit code|Function failed|^Command "'
-    )
-    lines = [_FETCH.sub("Fetch command ", line.rstrip()) for line in text.splitlines()]
-    found = [line for line in lines if wanted.search(line) and not noise.search(line)]
-    return list(dict.fromkeys(found))[:_MAX_LINES]
+def explain_tasks(tasks: Sequence[FailedTask], text: str = "") -> list[Failure]:
+    """Return why *tasks* failed; *text* is bitbake's output, for where a log is gone."""
+    failures = []
+    for task in tasks:
+        log = task.log
+        said = read_log(log) if log and log.is_file() else _shown_log(task, text)
+        cause = find_cause(said, task.task, Path(task.recipe).name)
+        lines = (cause.lines if cause else ()) or tuple(error_lines(said) or last_words(said))
+        layer = layer_of(Path(task.recipe))
+        failures.append(Failure(lines[:MAX_LINES], cause, task, layer[0] if layer else None))
+    return failures
 
 
-def explain(output: str, status: int, build_log: Path) -> YoctovirtError:
-    """Return the error for a kas that ended with *status*."""
+def _shown_log(task: FailedTask, text: str) -> str:
+    """Return the log of *task* as far as bitbake's output has it, else all of that."""
+    begin = text.find(f"Logfile of failure stored in: {task.log}\n") if task.log else -1
+    if begin < 0:
+        return text
+    end = text.find("\nERROR: Task (", begin)
+    part = text[begin : end if end >= 0 else None]
+    return re.sub(r"^\| ?", "", part.partition("\n")[2], flags=re.MULTILINE)
+
+
+def explain(
+    output: str,
+    status: int,
+    build_log: Path,
+    *,
+    layers: Path | None = None,
+    build_dir: Path | None = None,
+) -> YoctovirtError:
+    """Return the error for a kas that ended with *status*.
+
+    Its ``details`` hold the failures for run.json. With *layers* and *build_dir* a recipe
+    that is missing is looked for in all layers that are checked out.
+    """
+    text = bitbake_text(output)
     tasks = failed_tasks(output)
-    plain = [re.sub(r"^[\d-]+ [\d:]+ - \w+ +- ", "", line) for line in output.splitlines()]
-    text = "\n".join(plain)
-    if "No space left on device" in text:
-        return InfrastructureError(
-            f"the disk became full during the build (log: {build_log})", "free some space"
-        )
-    if not tasks:
-        lines = error_lines(text) or plain[-5:]
-        return BuildError(
-            f"kas ended with status {status} before a task was run:\n{_indent(lines)}",
-            f"the whole output is {build_log}",
-        )
     absent = _absent_sources(text, tasks) if offline() else []
+    failures = explain_tasks(tasks, text)
+    general = find_cause(text)
+    seen = [failure.cause.name for failure in failures if failure.cause]
+    if not tasks or (general and general.name in _EVERYWHERE and general.name not in seen):
+        lines = (general.lines if general else ()) or tuple(error_lines(text) or last_words(text))
+        notes = _notes(general, layers, build_dir) if general else ()
+        failures.append(Failure(lines[:MAX_LINES], general, notes=notes))
+    known = [failure.cause for failure in failures]
+    parts = [failure.text() for failure in failures]
+    if not tasks:
+        parts.insert(0, f"kas ended with status {status} before a task was run")
+    error: YoctovirtError
+    whole = f"the whole output is {build_log}"
     if absent:
-        return InfrastructureError(
+        error = InfrastructureError(
             "offline, and these sources are not in the download folder (DL_DIR):\n"
             + "\n".join(f"  {line}" for line in absent),
             "build once with a network, and copy the workspace's downloads/ here; bitbake stops at "
             "the first that is missing: 'bitbake -k --runall=fetch IMAGE' fetches all",
         )
-    parts = []
-    for task in tasks:
-        said = task.log.read_text(errors="replace") if task.log and task.log.is_file() else text
-        where = f"\n    log: {task.log}" if task.log else ""
-        parts.append(
-            f"{task} failed\n    recipe: {task.recipe}{where}\n"
-            + _indent(error_lines(said) or said.splitlines()[-5:])
+    elif any(cause and cause.name in _EVERYWHERE for cause in known):
+        error = InfrastructureError("\n".join(["the disk became full during the build", *parts]),
+                                    whole)  # fmt: skip
+    elif all(cause and cause.blame == "host" for cause in known):
+        error = InfrastructureError("\n".join(parts), whole)
+    else:
+        error = BuildError("\n".join(parts), f"{_advice(text)}{whole}")
+    error.details["failures"] = [failure.as_json() for failure in failures]
+    return error
+
+
+def _notes(cause: Cause, layers: Path | None, build_dir: Path | None) -> tuple[str, ...]:
+    """Return what can be found out about *cause* besides: layers with a recipe, packages."""
+    if cause.look_up == "host-tools":
+        return (f"as root: {find_manager().line(cause.values['tools'].split())}",)
+    if cause.look_up == "recipes" and layers and build_dir:
+        same, near = look_up(cause.values["name"], layers, build_dir)
+        return tuple(_there(place) for place in same) + tuple(
+            f"there is {place.name} in layer {place.layer}" for place in near
         )
-    return BuildError("\n".join(parts), f"{_advice(text, tasks)}the whole output is {build_log}")
+    return ()
+
+
+def _there(place: Place) -> str:
+    why = (
+        "left out by BBMASK, or by the recipe itself"
+        if place.used
+        else "a layer that this build does not take"
+    )
+    return f"layer {place.layer} has {place.name} ({why}): {place.file}"
 
 
 def _absent_sources(text: str, tasks: list[FailedTask]) -> list[str]:
@@ -113,23 +209,17 @@ def _absent_sources(text: str, tasks: list[FailedTask]) -> list[str]:
     for task in tasks:
         if task.task != "do_fetch":
             continue
-        said = task.log.read_text(errors="replace") if task.log and task.log.is_file() else text
+        said = read_log(task.log) if task.log and task.log.is_file() else text
         urls = dict.fromkeys(_WANTED.findall(said))
         found += [f"{Path(task.recipe).name}: {url}" for url in urls]
     return found
 
 
-def _advice(text: str, tasks: list[FailedTask]) -> str:
-    """Return what to do about failed downloads; bitbake says it outside of their logs."""
-    if all(task.task != "do_fetch" for task in tasks):
-        return ""
+def _advice(text: str) -> str:
+    """Return what to do about a download; bitbake says it outside of the task's log."""
     if "quick-packages.lock.json could not be fetched" in text:
         return (
             "Debian removes packages that it has superseded: refresh the lock with "
             "'yoctovirt quick-lock' and build again; "
         )
-    return "can this host reach that URL, through its proxy? "
-
-
-def _indent(lines: list[str]) -> str:
-    return "\n".join(f"    | {line[:400]}" for line in lines)
+    return ""

@@ -135,7 +135,9 @@ class Watch:
         end = self.trace.log_end
         return {
             **figures,
-            "downloads": downloaded(self._downloads, self.trace.started),
+            "downloads": downloaded(
+                Path(self.trace.variables.get("DL_DIR") or self._downloads), self.trace.started
+            ),
             "disk": self._sampler.disk(),
             "memory": self._sampler.memory(),
             "events": {**(asdict(end) if end else {}), "unreadable": self._reader.unreadable},

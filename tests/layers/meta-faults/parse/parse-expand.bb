@@ -1,0 +1,2 @@
+inherit fault
+SUMMARY = "${@no_such_function(d)}"

@@ -1,0 +1,2 @@
+inherit fault
+THIS IS NO ASSIGNMENT

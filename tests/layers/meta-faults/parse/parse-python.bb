@@ -1,0 +1,5 @@
+inherit fault
+python () {
+    if True
+        pass
+}

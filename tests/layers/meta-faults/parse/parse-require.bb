@@ -1,0 +1,2 @@
+inherit fault
+require no-such.inc

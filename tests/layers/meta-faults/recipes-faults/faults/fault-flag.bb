@@ -1,0 +1,2 @@
+inherit fault
+LICENSE_FLAGS = "commercial_fault"

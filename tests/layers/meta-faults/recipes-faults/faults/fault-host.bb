@@ -1,0 +1,4 @@
+inherit fault
+SRC_URI = "http://no-such-host.invalid/thing-1.0.tar.gz"
+SRC_URI[sha256sum] = "0000000000000000000000000000000000000000000000000000000000000000"
+MIRRORS = ""

@@ -1,0 +1,3 @@
+# The second hunk does not apply.
+inherit fault
+SRC_URI = "file://poem.txt file://poem.patch;striplevel=1"

@@ -1,0 +1,3 @@
+# Written wrong: fault-libary.
+inherit fault
+DEPENDS = "fault-libary"

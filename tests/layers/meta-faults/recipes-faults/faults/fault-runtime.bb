@@ -1,0 +1,3 @@
+inherit fault
+RDEPENDS:${PN} = "fault-libary"
+ALLOW_EMPTY:${PN} = "1"

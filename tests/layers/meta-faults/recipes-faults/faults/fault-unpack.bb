@@ -1,0 +1,2 @@
+inherit fault
+SRC_URI = "file://cut-off.tar.gz"

@@ -1,0 +1,2 @@
+int not_there(void);
+int main(void) { return not_there(); }
