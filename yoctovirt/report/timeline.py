@@ -158,6 +158,7 @@ def _bar(
     # One that failed is never hidden in a crowd: it has a bar of its own.
     return place | {
         "kind": kind_of(longest),
+        "many": len(group) > 1,
         "held": any(f"{t['recipe']}:{t['task']}" in held for t in group),
         "title": title,
         "label": name if place["width"] >= _LABELLED and len(group) == 1 else "",
