@@ -44,6 +44,8 @@ with (control / "pids").open("a") as pids:
 def say(line):
     print(line, flush=True)
 
+if "-w" in sys.argv and (control / "events").exists():
+    shutil.copyfile(control / "events", sys.argv[sys.argv.index("-w") + 1])
 if "-g" in sys.argv:
     say("Parsing of 2914 .bb files complete (0 cached, 2914 parsed). 4403 targets, 80 skipped, "
         "37 masked, 0 errors.")

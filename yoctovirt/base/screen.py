@@ -117,7 +117,7 @@ class Screen:
                 lines = (self._text(title, start), *self._more)
                 with self._lock:
                     height = self._fit(display)
-                    cut = lines[: max(1, height - 1)]
+                    cut = lines[: max(1, height - 2)]
                     texts = [Text(line, no_wrap=True, overflow="ellipsis") for line in cut]
                     display.update(Group(*texts), refresh=True)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Durations:
         self.seconds = self._load()
 
     def _load(self) -> dict[str, float]:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             data = json.loads(self.path.read_text(encoding="utf-8"))
             if isinstance(data, dict) and data.get("version") == VERSION:
                 return {str(key): float(value) for key, value in data["tasks"].items()}
@@ -98,20 +98,21 @@ class Estimate:
         done = sum(task.seconds for task in trace.done if task.name in self._known)
         expected = sum(self._known[task.name] for task in trace.done if task.name in self._known)
         factor = min(3.0, max(0.33, done / expected)) if expected > 10 else 1.0
+        wanted = _wanted(graph, trace.covered)
         todo = [i for i, name in enumerate(graph.tasks) if name not in trace.settled]
         known = 0
         costs: dict[int, float] = {}
         for i in todo:
             name = graph.tasks[i]
-            recipe, _, task = name.rpartition(":")
+            task = name.rpartition(":")[2]
             cost = self._known.get(name)
+            if i not in wanted:
+                cost = 0.0
             known += cost is not None
             if cost is None:
                 cost = here.get(task, self._by_task.get(task, here.get("", 0.0)))
             else:
                 cost *= factor
-            if recipe in trace.setscene_covered:
-                cost = 0.0  # what sstate gave is not built
             running = trace.running.get(name)
             if running is not None:
                 cost = max(0.1 * cost, cost - (now - running.start))
@@ -122,6 +123,22 @@ class Estimate:
         threads = max(1, int(trace.variables.get("BB_NUMBER_THREADS") or 1))
         active = {i for i in todo if graph.tasks[i] in trace.running}
         return play(graph.needs, costs, threads, active.__contains__)
+
+
+def _wanted(graph: Graph, covered: Set[str]) -> set[int]:
+    """Return the tasks that must be run: what sstate gave (*covered*) is not built.
+
+    Nor is what only such tasks need.
+    """
+    used = {need for needs in graph.needs for need in needs}
+    todo = [i for i in range(len(graph.tasks)) if i not in used]
+    wanted: set[int] = set()
+    while todo:
+        i = todo.pop()
+        if i not in wanted and graph.tasks[i] not in covered:
+            wanted.add(i)
+            todo += graph.needs[i]
+    return wanted
 
 
 def _means(seconds: Mapping[str, float]) -> dict[str, float]:

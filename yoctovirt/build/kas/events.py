@@ -228,7 +228,7 @@ def _unseen(data: dict[str, Any]) -> dict[str, Any]:
 def parse_event(line: str | bytes) -> Event | None:
     """Return the event of a line of the reader; None for a kind that is not known.
 
-    Raises ValueError, KeyError or TypeError for a line that is none of the reader's.
+    Raises ValueError, KeyError, TypeError or AttributeError for a line of somebody else.
     """
     data = json.loads(line)
     kind = data.pop("event")
@@ -275,7 +275,7 @@ class EventReader:
             for line in lines:
                 try:
                     event = parse_event(line)
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, AttributeError):
                     self.unreadable += 1
                     continue
                 if event is not None:

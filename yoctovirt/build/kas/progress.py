@@ -10,7 +10,7 @@ from yoctovirt.build.kas.trace import TaskRun, Trace
 
 #: So many running tasks are named on a terminal, and in a line of a log.
 SHOWN, NAMED = 12, 3
-BAR = 30
+BAR = 24
 #: The rate is that of the last so many seconds.
 RATE_SECONDS = 300.0
 _WORDS = {"cache": "loading the cache of recipes", "parse": "parsing recipes"}
@@ -32,8 +32,8 @@ class Rate:
         return 60 * (completed - before) / (now - begun) if now - begun >= 10 else None
 
 
-def status(trace: Trace, left: float | None, rate: float | None) -> str:
-    """Return what the build does, in one line; *left* is the estimate of what remains."""
+def head(trace: Trace) -> str:
+    """Return how far the build is, in a few words."""
     stats, progress = trace.stats, trace.progress
     if trace.phase in ("start", "parse", "prepare"):
         words = {"start": "layers and bitbake's server", "parse": "parsing recipes"}
@@ -47,18 +47,24 @@ def status(trace: Trace, left: float | None, rate: float | None) -> str:
         return text
     if trace.phase == "end":
         return "bitbake writes its caches"
-    parts = []
-    settled = stats.setscene_covered + stats.setscene_notcovered
-    if trace.phase == "setscene":
-        parts.append(f"sstate {settled} of {stats.setscene_total}")
     share = 100 * stats.completed // stats.total if stats.total else 0
-    parts.append(f"tasks {stats.completed} of {stats.total} ({share} %)")
+    text = f"tasks {stats.completed} of {stats.total} ({share} %)"
     failed = len(trace.failed)
-    if failed:
-        parts.append(f"{failed} FAILED")
+    return f"{text}, {failed} FAILED" if failed else text
+
+
+def rest(trace: Trace, left: float | None, rate: float | None) -> str:
+    """Return what else there is to say while tasks run; *left* is the estimate in seconds."""
+    if trace.phase not in ("setscene", "tasks"):
+        return ""
     # What matters most comes first: a narrow terminal shows the begin of it.
+    parts = []
     if left is not None and left >= 5:
         parts.append(f"about {human_seconds(left)} left")
+    stats = trace.stats
+    if trace.phase == "setscene" and stats.setscene_total:
+        settled = stats.setscene_covered + stats.setscene_notcovered
+        parts.append(f"sstate {settled} of {stats.setscene_total}")
     parts.append(f"{len(trace.running)} running")
     if rate is not None:
         parts.append(f"{rate:.0f} a minute")
@@ -73,13 +79,13 @@ def named(trace: Trace, now: float) -> str:
     return ", ".join([*names, *([f"{more} more"] if more else [])])
 
 
-def board(trace: Trace, now: float) -> list[str]:
-    """Return the lines below the first for a terminal: a bar, and what runs how long."""
+def board(trace: Trace, now: float, more: str) -> list[str]:
+    """Return the lines below the first for a terminal: a bar with *more*, what runs how long."""
     if not trace.stats.total or trace.phase == "end":
         return []
     tasks = _oldest(trace)
     width = max((len(task.recipe) for task in tasks[:SHOWN]), default=0)
-    lines = [f"    {bar(trace.stats.completed, trace.stats.total)}"]
+    lines = [f"    {bar(trace.stats.completed, trace.stats.total)}  {more}".rstrip()]
     for task in tasks[:SHOWN]:
         percent = f"  {task.percent:.0f} %" if task.percent is not None else ""
         age = human_seconds(now - task.start)

@@ -120,7 +120,7 @@ class Trace:
     skipped: Counter[str] = field(default_factory=Counter)
     noexec: set[str] = field(default_factory=set)  #: tasks with nothing to run
     settled: set[str] = field(default_factory=set)  #: tasks with nothing left to do
-    setscene_covered: set[str] = field(default_factory=set)  #: recipes taken from sstate
+    covered: set[str] = field(default_factory=set)  #: tasks whose output came from sstate
     messages: list[Message] = field(default_factory=list)
     missing: list[NoProvider] = field(default_factory=list)
     disk_full: list[DiskFull] = field(default_factory=list)
@@ -204,7 +204,7 @@ class Trace:
         if event.kind.startswith("setscene"):
             self.enter("setscene", event.seen)
             if event.kind == "setscene-completed":
-                self.setscene_covered.add(event.recipe)
+                self.covered.add(name.removesuffix("_setscene"))
             return
         if event.kind == "queue-skipped":
             self.skipped[event.reason or "skipped"] += 1

@@ -72,13 +72,14 @@ class Watch:
         self._write()
         now = time.time()
         self._sampler.sample(self.root, now)
-        for line in self._news.lines(self.trace):
-            self._screen.note(line)
+        self._tell()
         rate = self._rate.add(now, self.trace.stats.completed)
-        text = progress.status(self.trace, self._estimate.remaining(self.trace, now), rate)
+        head = progress.head(self.trace)
+        rest = progress.rest(self.trace, self._estimate.remaining(self.trace, now), rate)
         if self._screen.live:
-            self._screen.status(text, progress.board(self.trace, now))
+            self._screen.status(head, progress.board(self.trace, now, rest))
         else:
+            text = f"{head}, {rest}" if rest else head
             names = progress.named(self.trace, now)
             self._screen.status(f"{text}: {names}" if names else text)
 
@@ -86,10 +87,15 @@ class Watch:
         """Read the log to its end and close the trace: kas has ended."""
         for event in self._reader.finish():
             self.trace.add(event)
+        self._tell()
         self.trace.finish(time.time())
         self._write()
         write_figures(self._record, self._figures())
         self._durations.merge(learned(self.trace))
+
+    def _tell(self) -> None:
+        for line in self._news.lines(self.trace):
+            self._screen.note(line)
 
     def _figures(self) -> dict[str, Any]:
         result = "interrupted" if self.interrupted else "failed" if self.status else "succeeded"
