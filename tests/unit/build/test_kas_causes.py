@@ -115,7 +115,9 @@ def test_an_entry_is_for_its_tasks_only() -> None:
 
 def test_many_facts_are_counted() -> None:
     tried = "".join(f"DEBUG: Fetching http://m{n}/x using command 'wget'\n" for n in range(20))
-    error = "ERROR: Bitbake Fetcher Error: FetchError('Unable to fetch URL from any source.', 'u')\n"
+    error = (
+        "ERROR: Bitbake Fetcher Error: FetchError('Unable to fetch URL from any source.', 'u')\n"
+    )
     cause = find_cause(tried + error, "do_fetch")
     assert cause is not None
     assert cause.facts["tried"][-1] == "… and 12 more"
@@ -145,7 +147,7 @@ def test_a_catalogue_that_is_wrong_is_refused(
     path.write_text(yaml.safe_dump({"causes": [ENTRY]}))
     assert load_catalogue(path)[0].name == "a"
     path.write_text(yaml.safe_dump({"causes": [ENTRY | change]}))
-    with pytest.raises(UsageError, match="causes.yml") as caught:
+    with pytest.raises(UsageError, match=r"causes\.yml") as caught:
         load_catalogue(path)
     assert said in caught.value.message
 
