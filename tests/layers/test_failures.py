@@ -39,6 +39,8 @@ TASKS = {
     "fault-killed": ("do_compile", "killed"),
     "fault-python": ("do_compile", "python-task"),
     "fault-script": ("do_compile", "python-module"),
+    "fault-raise": ("do_compile", "python-program"),
+    "fault-syntax": ("do_compile", "python-program"),
     "fault-network": ("do_compile", "network-in-task"),
     "fault-tool": ("do_compile", "program-missing"),
     "fault-long": ("do_compile", "name-too-long"),
