@@ -119,7 +119,10 @@ def launched(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[
             f"stop it with 'yoctovirt stop {name}', or start a second one with --name",
         )
     try:
-        accelerator = choose_accelerator(request.options.kvm)
+        qemu = request.deploy.qemuboot.get("qb_system_name", "qemu-system-x86_64")
+        accelerator = choose_accelerator(
+            request.options.kvm, qemu, workspace.cache_dir, request.options.timeout_scale
+        )
         try:
             launch = _start(request, accelerator, log, screen, lock)
         except BootError as error:

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from yoctovirt.doctor.kvm import CPUINFO, DEVICE, find_obstacle
+from yoctovirt.doctor.kvmprobe.probe import probe_obstacle
 from yoctovirt.doctor.result import Result, error, not_checked, ok, warning
 
 TUN = Path("/dev/net/tun")
@@ -14,9 +15,9 @@ TUN = Path("/dev/net/tun")
 
 def kvm(device: Path = DEVICE, cpuinfo: Path = CPUINFO) -> Result:
     """Check that QEMU can use KVM."""
-    obstacle = find_obstacle(device, cpuinfo)
+    obstacle = find_obstacle(device, cpuinfo) or probe_obstacle()
     if obstacle is None:
-        return ok("boot.kvm", f"{device} can be used")
+        return ok("boot.kvm", f"{device} can be used: a guest of ours ran under it")
     return warning(
         "boot.kvm", f"no KVM: {obstacle.reason}; nodes run under TCG, several times slower",
         obstacle.remedy,
