@@ -37,16 +37,9 @@ class Wanted:
     sources: tuple[str, ...]
 
 
-def local_repositories(pins: Sequence[Pin], layers: Path) -> list[Path]:
-    """Return the checkouts and local mirrors of *pins* that are there."""
-    found = [layers / pin.name for pin in pins]
-    for pin in pins:
-        found += [
-            Path(source.removeprefix("file://"))
-            for source in candidates(pin.url, mirror_list())
-            if is_local(source)
-        ]
-    return [path for path in dict.fromkeys(found) if path.is_dir()]
+def checkouts(pins: Sequence[Pin], layers: Path) -> list[Path]:
+    """Return the checkouts of *pins* that are there."""
+    return [path for pin in pins if (path := layers / pin.name).is_dir()]
 
 
 def wanted(subject: Subject, pins: Sequence[Pin]) -> tuple[Wanted, list[Result]]:
