@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shlex
 import shutil
 import socket
@@ -163,6 +164,24 @@ def test_a_workspace_from_the_future(tmp_path: Path, env: dict[str, str]) -> Non
     _, results = doctor(space, env, "quick")
     assert status(results, "clock.files") == "error"
     assert "30 days" in results["clock.files"][0]["message"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_checkout_of_somebody_else(tmp_path: Path, env: dict[str, str]) -> None:
+    """What git by hand refuses; the user who looks is the one who builds."""
+    space = tmp_path / "space"
+    poky = space / "layers" / "scarthgap" / "poky"
+    subprocess.run(["git", "init", "-q", str(poky)], check=True)
+    for folder in (tmp_path, space, *tmp_path.parents[:3]):
+        if folder != Path("/tmp"):
+            folder.chmod(folder.stat().st_mode | 0o55)
+    account = pwd.getpwnam(BUILD_USER)
+    _, results = doctor(space, env, "quick")
+    assert status(results, "git.safe") == "warning"
+    assert str(poky) in results["git.safe"][0]["message"]
+    subprocess.run(["chown", "-R", str(account.pw_uid), str(poky)], check=True)
+    _, results = doctor(space, env, "quick")
+    assert status(results, "git.safe") == "ok"
 
 
 def test_too_many_threads(tmp_path: Path, env: dict[str, str]) -> None:

@@ -158,7 +158,7 @@ def test_failing_recipe(quick: Yoctovirt, places: Places) -> None:
     assert done.returncode == 4, done.stdout + done.stderr
     assert "quick-ssh.bb:do_install failed" in done.stderr
     assert "cannot stat '/no/such/file'" in done.stderr
-    log = re.search(r"log: (\S+log\.do_install\.\d+)", done.stderr)
+    log = re.search(r"log: +(\S+log\.do_install\.\d+)", done.stderr)
     assert log
     assert Path(log[1]).is_file()
     quick.assert_nothing_left()

@@ -20,6 +20,7 @@ from yoctovirt.boot.accel import Accelerator, choose_accelerator
 from yoctovirt.boot.access import EarlySsh, prepare_ssh
 from yoctovirt.boot.console import Console
 from yoctovirt.boot.failures import explain_qemu
+from yoctovirt.boot.nested import nested_virtualization, with_cpu
 from yoctovirt.boot.node import Node, NodeState, lock_path, node_dir
 from yoctovirt.boot.preflight import check_host
 from yoctovirt.boot.qemuargs import (
@@ -136,7 +137,14 @@ def launched(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[
             f"stop it with 'yoctovirt stop {name}', or start a second one with --name",
         )
     try:
-        accelerator = choose_accelerator(request.options.kvm)
+        qemu = request.deploy.qemuboot.get("qb_system_name", "qemu-system-x86_64")
+        accelerator = choose_accelerator(
+            request.options.kvm, qemu, workspace.cache_dir, request.options.timeout_scale
+        )
+        offer = nested_virtualization(request.role, qemu, accelerator)
+        if offer is not None:
+            screen.note(offer.note)
+            request = replace(request, options=with_cpu(request.options, offer.cpu))
         try:
             launch = _start(request, accelerator, log, screen, lock)
         except BootError as error:

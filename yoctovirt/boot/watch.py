@@ -30,17 +30,34 @@ FATAL: tuple[tuple[str, str], ...] = (
 
 #: Seconds between two looks at what the console does not tell.
 _TURN = 0.2
+#: Lines of the firmware and of the kernel's own start: a guest under a KVM that does not work
+#: may come so far and no further (seen: it stands still at "Probing EDD").
+FIRMWARE = re.compile(
+    r"\s*(SeaBIOS|iPXE|gPXE|Machine UUID|Booting from|Press (Ctrl|ESC|F12)|UEFI|BdsDxe|"
+    r"Probing EDD|early console in|KASLR|Physical KASLR|Virtual KASLR|Decompressing Linux|"
+    r"Parsing ELF|Performing relocations|Booting the kernel|No EFI environment)",
+    re.IGNORECASE,
+)
 
 
 class ConsoleSilentError(BootError):
-    """Nothing at all came on the console."""
+    """Nothing came on the console, or nothing but the firmware's lines."""
+
+
+def _clean(text: str) -> str:
+    """Return *text* without escape codes and what else cannot be shown."""
+    text = re.sub(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])", "", text)
+    return re.sub(r"[^\t\n -~\u00a0-\uffff]", "", text.replace("\r", ""))
+
+
+def shows_life(text: str) -> bool:
+    """Whether console output has more than the lines of the firmware."""
+    return any(line.strip() and not FIRMWARE.match(line) for line in _clean(text).splitlines())
 
 
 def console_tail(text: str, lines: int = 15) -> str:
     """Return the last *lines* of console output, free of escape codes, indented."""
-    clean = re.sub(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])", "", text)
-    clean = re.sub(r"[^\t\n -~\u00a0-\uffff]", "", clean.replace("\r", ""))
-    kept = [line for line in clean.splitlines() if line.strip()][-lines:]
+    kept = [line for line in _clean(text).splitlines() if line.strip()][-lines:]
     return "\n".join(f"    | {line}" for line in kept) or "    | (nothing)"
 
 
@@ -81,9 +98,13 @@ def wait_for_login(
             )
         if reached():
             return False
-        if silence and console.first_output is None and silence.expired:
+        if silence and shows_life(seen):
+            silence = None
+        if silence and silence.expired:
+            last = _clean(seen).strip().rpartition("\n")[2].strip()
             raise ConsoleSilentError(
                 f"no sign of life on the console within {silence.seconds:.0f} s"
+                + (f" but the firmware's, which ends with {last[:80]!r}" if last else "")
             )
         if deadline.expired:
             raise BootError(

@@ -16,7 +16,7 @@ from yoctovirt.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, YoctovirtEr
 #: Verb -> its line in ``--help``. The module of a verb is ``yoctovirt.cli.<verb>``, with
 #: ``_`` for ``-``.
 VERBS = {
-    "build": "Build the image of a role.",
+    "build": "Build the images of roles.",
     "fetch": "Fetch all sources of a role, and say what could not be had.",
     "boot": "Start the node of a built role and wait until it can be used.",
     "smoke": "Run the smoke suites on a node.",

@@ -133,8 +133,11 @@ def _build_all(
 
 
 def _outcome(name: str, codes: dict[str, int]) -> str:
+    from yoctovirt.errors import EXIT_INTERRUPTED
+
     if name in codes:
-        return f"failed (exit code {codes[name]})" if codes[name] else "built"
+        word = "interrupted" if codes[name] == EXIT_INTERRUPTED else "failed"
+        return f"{word} (exit code {codes[name]})" if codes[name] else "built"
     last = list(codes)[-1]
     return f"not built: {last} did not get to its end (--continue goes on after a failure)"
 

@@ -51,7 +51,7 @@ def command(
     changed. Exit code 0 without errors, 3 with.
     """
     from yoctovirt.doctor.checks import examination
-    from yoctovirt.doctor.reach import local_repositories, reach
+    from yoctovirt.doctor.reach import checkouts, reach
     from yoctovirt.errors import EXIT_INFRASTRUCTURE
 
     workspace = _workspace(ctx)
@@ -60,7 +60,7 @@ def command(
     pins = _pins(found, subject)
     layers = workspace.path / "layers" / (subject.release or "-")
     demands = _demands(subject, pins)
-    results = examination(subject, demands, local_repositories(pins, layers), ssh_port)
+    results = examination(subject, demands, checkouts(pins, layers), ssh_port)
     results += reach(subject, pins)
     results.sort(key=lambda one: _FAMILIES.index(one.family))
     if as_json:

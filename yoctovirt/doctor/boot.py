@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from yoctovirt.doctor.kvm import CPUINFO, DEVICE, find_obstacle
+from yoctovirt.doctor.kvmprobe.probe import probe_obstacle
 from yoctovirt.doctor.result import Result, error, not_checked, ok, warning
 
 TUN = Path("/dev/net/tun")
@@ -14,9 +15,9 @@ TUN = Path("/dev/net/tun")
 
 def kvm(device: Path = DEVICE, cpuinfo: Path = CPUINFO) -> Result:
     """Check that QEMU can use KVM."""
-    obstacle = find_obstacle(device, cpuinfo)
+    obstacle = find_obstacle(device, cpuinfo) or probe_obstacle()
     if obstacle is None:
-        return ok("boot.kvm", f"{device} can be used")
+        return ok("boot.kvm", f"{device} can be used: a guest of ours ran under it")
     return warning(
         "boot.kvm", f"no KVM: {obstacle.reason}; nodes run under TCG, several times slower",
         obstacle.remedy,
@@ -82,11 +83,9 @@ def port(number: int | None) -> Result:
     return ok(check, f"port {shown} of 127.0.0.1 is free")
 
 
-def nested(parameters: Path = Path("/sys/module"), device: Path = DEVICE) -> Result:
-    """Check that a node could offer KVM to guests of its own."""
+def nested(parameters: Path = Path("/sys/module")) -> Result:
+    """Check that a node under KVM could offer KVM to guests of its own."""
     check = "boot.nested"
-    if find_obstacle(device) is not None:
-        return ok(check, "without KVM here, TCG offers the node a CPU with virtualization")
     for module in ("kvm_intel", "kvm_amd"):
         try:
             value = (parameters / module / "parameters" / "nested").read_text().strip()

@@ -10,7 +10,7 @@ from yoctovirt.config.kasfile import kas_environment
 from yoctovirt.config.resources import data_root
 from yoctovirt.doctor import boot, clock, disk, gitrepo, namespaces, resources, tools, user
 from yoctovirt.doctor.packages import Manager, find_manager
-from yoctovirt.doctor.result import Result, not_checked
+from yoctovirt.doctor.result import Result, not_checked, ok
 from yoctovirt.doctor.sanity import Demands, from_checkout, stored
 from yoctovirt.doctor.subject import Subject
 
@@ -167,7 +167,10 @@ def examination(
             gitrepo.safe_directories(repositories, subject.account),
         ]
     results += boot_checks(subject.memory_mib, subject.machine)
-    results += [boot.kvm(), boot.tun(), boot.port(port)]
-    if subject.guests:
+    kvm = boot.kvm()
+    results += [kvm, boot.tun(), boot.port(port)]
+    if subject.guests and kvm.status == "ok":
         results.append(boot.nested())
+    elif subject.guests:
+        results.append(ok("boot.nested", "TCG offers the node a CPU with virtualization"))
     return results

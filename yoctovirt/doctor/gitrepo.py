@@ -80,4 +80,7 @@ def safe_directories(
             check, f"git called by hand refuses repositories of another user: {shown}{more}",
             f"git config --global --add safe.directory {refused[0]} (and so on)",
         )  # fmt: skip
-    return ok(check, f"git accepts all {looked} repositories at hand")
+    return ok(
+        check,
+        f"git refuses none of the {looked} checkouts here" if looked else "no checkouts here yet",
+    )

@@ -34,6 +34,8 @@ from yoctovirt.errors import InfrastructureError, UsageError, YoctovirtError
 
 #: Seconds for which an answer is kept.
 KEPT_SECONDS = 86400.0
+#: Seconds that proxies and source mirrors have for an answer before a build from nothing.
+BUILD_SECONDS = 3.0
 _FILE = ".preflight.json"
 #: Checks whose errors come of the call, not of the host.
 _OF_THE_CALL = ("disk.characters", "disk.path", "user.folders")
@@ -94,7 +96,13 @@ def _keep(path: Path, key: str, results: Sequence[Result]) -> None:
 def build_results(subject: Subject) -> list[Result]:
     """Return the checks before a build, the slow ones as kept where nothing has changed."""
     demands = demands_of(subject)
-    return [*quick_checks(subject, demands), *_slow(subject, demands)]
+    results = [*quick_checks(subject, demands), *_slow(subject, demands)]
+    if subject.fresh and subject.builder == "kas":
+        # Imported here: a build that has begun before is asked for none of it.
+        from yoctovirt.doctor.reach import reach_sources
+
+        results += reach_sources(subject, BUILD_SECONDS)
+    return results
 
 
 def _slow(subject: Subject, demands: Demands | None) -> list[Result]:

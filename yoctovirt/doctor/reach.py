@@ -10,7 +10,7 @@ from pathlib import Path
 
 from yoctovirt.doctor import clock, network
 from yoctovirt.doctor.checks import CORES
-from yoctovirt.doctor.result import Result, error, not_checked
+from yoctovirt.doctor.result import Result, error, not_checked, warning
 from yoctovirt.doctor.sanity import Demands, from_files
 from yoctovirt.doctor.subject import Subject, run
 from yoctovirt.errors import UsageError, YoctovirtError
@@ -37,16 +37,9 @@ class Wanted:
     sources: tuple[str, ...]
 
 
-def local_repositories(pins: Sequence[Pin], layers: Path) -> list[Path]:
-    """Return the checkouts and local mirrors of *pins* that are there."""
-    found = [layers / pin.name for pin in pins]
-    for pin in pins:
-        found += [
-            Path(source.removeprefix("file://"))
-            for source in candidates(pin.url, mirror_list())
-            if is_local(source)
-        ]
-    return [path for path in dict.fromkeys(found) if path.is_dir()]
+def checkouts(pins: Sequence[Pin], layers: Path) -> list[Path]:
+    """Return the checkouts of *pins* that are there."""
+    return [path for pin in pins if (path := layers / pin.name).is_dir()]
 
 
 def wanted(subject: Subject, pins: Sequence[Pin]) -> tuple[Wanted, list[Result]]:
@@ -127,6 +120,24 @@ def reach(subject: Subject, pins: Sequence[Pin]) -> list[Result]:
     dated = [(one.url, one.date, one.came) for one in answers.values() if one.date]
     results.append(clock.against_servers(dated))
     return results
+
+
+def reach_sources(subject: Subject, seconds: float) -> list[Result]:
+    """Return whether proxies and source mirrors answer, for a build from nothing.
+
+    No errors: with full downloads or a full sstate cache it needs none of them.
+    """
+    if offline():
+        return []
+    urls = source_mirrors(subject)
+    results = [
+        *network.proxies(os.environ, seconds),
+        *network.sources(urls, network.ask_all(urls, seconds)),
+    ]
+    return [
+        warning(one.check, one.message, one.remedy) if one.status == "error" else one
+        for one in results
+    ]
 
 
 def demands_of_mirrors(subject: Subject, pins: Sequence[Pin]) -> Demands | None:

@@ -30,6 +30,8 @@ QEMU = {"qemux86-64": "qemu-system-x86_64", "qemuarm64": "qemu-system-aarch64"}
 PERL_MODULES = ("Text::ParseWords", "Thread::Queue", "Data::Dumper")
 #: Some third-party programs make these setuid root; pseudo cannot work with that.
 _NEVER_SETUID = ("chown", "chmod", "mknod")
+#: So many tools are named where all is well.
+_FEW = 10
 #: The Python that yoctovirt itself needs.
 OUR_PYTHON = (3, 10)
 
@@ -42,7 +44,8 @@ def present(check: str, tools: Iterable[str], path: str, manager: Manager, why: 
         return error(
             check, f"missing: {', '.join(missing)} ({why})", f"as root: {manager.line(missing)}"
         )
-    return ok(check, f"all {len(wanted)} are there ({why})")
+    shown = ", ".join(wanted) if len(wanted) <= _FEW else f"all {len(wanted)}"
+    return ok(check, f"there: {shown} ({why})")
 
 
 def version_of(tool: str, path: str) -> str | None:

@@ -50,6 +50,12 @@ def junit_tree(run: dict[str, Any]) -> ET.Element:
             _add(case, "error", message, error.get("class", "Interrupted"), error.get("hint", ""))
         elif phase["status"] == "not run":
             _add(case, "error", f"not run: {phase['details']['reason']}", "NotRun")
+    for failure in error.get("failures", ()):
+        what = failure["title"] or "unknown cause"
+        name = f"{failure['recipe']}:{failure['task']}" if failure["task"] else "bitbake"
+        case = _case(suite, "task", name, 0)
+        detail = "\n".join([failure["remedy"] or "", failure["log"] or "", *failure["lines"]])
+        _add(case, "error", what, failure["cause"] or "unknown", detail.strip())
     for check in run["checks"]:
         case = _case(suite, check["suite"], check["id"].partition("::")[2], check["seconds"])
         if check["outcome"] == "failed":

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -283,12 +284,26 @@ def test_locked_releases_also_after_an_error(tmp_path: Path) -> None:
     def inside() -> None:
         with locked(path, "busy"):
             assert is_locked(path)
-            assert path.read_text() == f"pid {os.getpid()}"
+            said = path.read_text()
+            assert said.startswith(f"pid {os.getpid()}, since 20")
+            assert said.endswith(f": {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}")
             raise ValueError("inside")
 
     with pytest.raises(ValueError, match="inside"):
         inside()
     assert not is_locked(path)
+
+
+def test_a_lock_that_outlives_its_holder_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with holder(path):
+        # What a yoctovirt that was killed has left; its guard holds the lock.
+        path.write_text("pid 4194305, since 2026-11-21 07:00:00: yoctovirt build x")
+        with (
+            pytest.raises(InfrastructureError, match="what it had started is ending"),
+            locked(path, "busy"),
+        ):
+            raise AssertionError("was let in")
 
 
 def test_no_lock_file_means_not_locked(tmp_path: Path) -> None:

@@ -37,10 +37,12 @@ def hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(poky: FakePoky, stop_seconds: float = 60.0) -> subprocess.Popen[str]:
+def start(
+    poky: FakePoky, stop_seconds: float = 60.0, roles: tuple[str, ...] = ("mine",)
+) -> subprocess.Popen[str]:
     """Start a build and return when its bitbake waits."""
     process = subprocess.Popen(
-        poky.argv("build", "mine", stop_seconds=stop_seconds), stdin=subprocess.DEVNULL,
+        poky.argv("build", *roles, stop_seconds=stop_seconds), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         preexec_fn=hear_interrupts,
     )  # fmt: skip
@@ -340,6 +342,8 @@ def test_two_builds_of_one_role_exclude_each_other_and_a_kill_leaves_nothing(
     second = poky.call("build", "mine")
     assert second.returncode == 3
     assert "is in use: another build of mine is running" in second.stderr
+    assert f"(pid {process.pid}, since 20" in second.stderr
+    assert "build mine)" in second.stderr, "the command of the one who holds it"
     process.kill()
     process.communicate()
     wait_until_gone(*poky.pids())

@@ -115,7 +115,9 @@ def test_an_entry_is_for_its_tasks_only() -> None:
 
 def test_many_facts_are_counted() -> None:
     tried = "".join(f"DEBUG: Fetching http://m{n}/x using command 'wget'\n" for n in range(20))
-    error = "ERROR: Bitbake Fetcher Error: FetchError('Unable to fetch URL from any source.')\n"
+    error = (
+        "ERROR: Bitbake Fetcher Error: FetchError('Unable to fetch URL from any source.', 'u')\n"
+    )
     cause = find_cause(tried + error, "do_fetch")
     assert cause is not None
     assert cause.facts["tried"][-1] == "… and 12 more"

@@ -119,7 +119,7 @@ def test_each_failed_task_is_explained_by_its_own_log(tmp_path: Path, version: s
     assert isinstance(error, BuildError)
     first, second = error.message.split("broken-two.bb:do_compile failed")
     assert "    | Exception: ValueError: the data of broken-py is wrong" in first
-    assert f"log: {tmp_path / (work % ('py', 20603))}" in first
+    assert f"log:    {tmp_path / (work % ('py', 20603))}" in first
     assert "nonsense" not in first
     assert "    | world.c:3:5: error: 'nonsense' undeclared (first use in this function)" in second
     assert "    | make: *** [Makefile:2: world.o] Error 1" in second
@@ -173,7 +173,8 @@ def test_a_package_that_debian_has_removed_tells_to_refresh_the_lock(tmp_path: P
     assert "Fetch command /usr/bin/env wget -O x.deb failed with exit code 4" in error.message
     assert "PSEUDO_DISABLED" not in error.message
     other = explain(FETCH.format(ws=tmp_path).replace("quick-packages.lock.json", "x"), 1, LOG)
-    assert "proxy" in other.hint
+    assert "quick-lock" not in other.hint
+    assert "proxy" in other.message
 
 
 def test_offline_the_sources_that_are_missing_are_listed(

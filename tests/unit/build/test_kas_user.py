@@ -219,6 +219,7 @@ def test_disk_space_is_asked_for_a_build_from_nothing_only(
 ) -> None:
     role = replace(load_role("controller"), disk_gib=1 << 20)
     monkeypatch.setattr(disk, "INODES_PER_GIB", 0)
+    monkeypatch.setenv("YOCTOVIRT_OFFLINE", "1")
     with pytest.raises(InfrastructureError, match=r"GiB free at .*needs 1048576 GiB"):
         check_host(role, workspace, MYSELF, fresh=True)
     check_host(role, workspace, MYSELF, fresh=False)

@@ -92,7 +92,8 @@ def test_all_at_once_with_one_deadline(server: str) -> None:
     answers = network.ask_all(urls, 0.7)
     assert time.monotonic() - start < 2
     assert [answers[url].kind for url in urls] == ["silent", "yes", "silent"]
-    assert "within 1 s" in answers[urls[0]].said
+    said = answers[urls[0]].said  # whose deadline is first
+    assert said in ("no answer within 1 s", "timed out")
 
 
 def test_the_proxy_of_the_environment_is_used(server: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from yoctovirt.base.screen import Screen
-from yoctovirt.doctor import preflight
+from yoctovirt.doctor import preflight, reach
 from yoctovirt.doctor.result import Result, error, ok, warning
 from yoctovirt.doctor.subject import Account, Subject
 from yoctovirt.errors import InfrastructureError, UsageError
@@ -120,3 +121,50 @@ def test_refuse(capsys: pytest.CaptureFixture[str]) -> None:
         preflight.refuse([bad, error("disk.path", "long", "shorten")], "a build")
     with pytest.raises(UsageError, match="long"):
         preflight.refuse([error("disk.path", "long", "shorten")], "a build")
+
+
+def test_sources_are_asked_for_a_build_from_nothing_only(
+    subject: Subject, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def reach_sources(_: Subject, seconds: float) -> list[Result]:
+        asked.append(seconds)
+        return [warning("network.sources", "silent", "see to it")]
+
+    monkeypatch.setattr(reach, "reach_sources", reach_sources)
+    preflight.build_results(subject)
+    assert asked == []
+    fresh = replace(subject, fresh=True)
+    assert preflight.build_results(fresh)[-1].check == "network.sources"
+    assert asked == [preflight.BUILD_SECONDS]
+    preflight.build_results(replace(fresh, builder="debian"))
+    assert len(asked) == 1
+
+
+def test_nothing_is_asked_offline(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YOCTOVIRT_OFFLINE", "1")
+    assert reach.reach_sources(subject, 1.0) == []
+
+
+def test_source_mirrors(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "apt_archives", lambda: ["http://archive/"])
+    assert reach.source_mirrors(subject, {}) == ["http://archive/"]
+    named = {"YV_DEBIAN_MIRROR": "http://m/", "YV_DEBIAN_SECURITY_MIRROR": "http://s/"}
+    assert reach.source_mirrors(subject, named) == ["http://m/", "http://s/"]
+    big = replace(subject, quick=False)
+    mirrors = {"SSTATE_MIRRORS": "file://.* https://sstate.example/all/PATH;downloadfilename=PATH"}
+    assert reach.source_mirrors(big, mirrors) == [
+        "http://downloads.yoctoproject.org/mirror/sources/",
+        "https://sstate.example/all/",
+    ]
+
+
+def test_a_dead_proxy_does_not_keep_a_build_from_local_sources(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("YOCTOVIRT_OFFLINE", raising=False)
+    monkeypatch.setattr(reach, "source_mirrors", lambda _: [])
+    monkeypatch.setenv("https_proxy", "http://")  # an error of the doctor
+    found = {one.check: one.status for one in reach.reach_sources(subject, 1.0)}
+    assert found["network.proxy"] == "warning"

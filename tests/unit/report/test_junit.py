@@ -169,3 +169,26 @@ def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=words):
             write_junit(tmp_path)
     assert not (tmp_path / "junit.xml").exists()
+
+
+def test_each_failed_task_of_bitbake_is_a_case_of_its_own(tmp_path: Path) -> None:
+    task = {
+        "recipe": "zlib_1.3.1", "task": "do_compile", "file": "/l/zlib_1.3.1.bb", "layer": "core",
+        "log": "/b/log.do_compile.1", "cause": "compile", "title": "a.c, line 3: \x01 no",
+        "remedy": "the first error counts", "facts": {}, "notes": [], "lines": ["a.c:3: error: no"],
+    }  # fmt: skip
+    unknown = {**task, "recipe": None, "task": None, "log": None, "cause": None, "title": None,
+               "remedy": None, "lines": ["it stands still"]}  # fmt: skip
+    folder = samples.interrupted_run(tmp_path)
+    before = counts(parse(folder))
+    error = {"class": "BuildError", "message": "m", "hint": "h", "failures": [task, unknown]}
+    samples.edit(folder, error=error, result="error")
+    root = parse(folder)
+    assert counts(root) == (before[0] + 2, before[1], before[2] + 2, before[3])
+    assert verdict(root, "task", "zlib_1.3.1:do_compile") == "error"
+    assert verdict(root, "task", "bitbake") == "error"
+    said = {error.attrib["type"]: error for error in root.iter("error")}
+    assert said["compile"].attrib["message"] == "a.c, line 3: ? no"
+    assert said["compile"].text == "the first error counts\n/b/log.do_compile.1\na.c:3: error: no"
+    assert said["unknown"].attrib["message"] == "unknown cause"
+    assert said["unknown"].text == "it stands still"

@@ -88,7 +88,7 @@ def _cause(entry: Entry, found: re.Match[str], text: str, values: dict[str, str]
         if len(seen) > _MOST:
             seen[_MOST:] = [f"… and {len(seen) - _MOST} more"]
         facts[name] = tuple(seen)
-    texts = values | {name: "; ".join(seen) or "none" for name, seen in facts.items()}
+    texts = values | {name: "; ".join(seen) or "(not in the log)" for name, seen in facts.items()}
     return Cause(
         entry.name,
         entry.title.format(**texts),

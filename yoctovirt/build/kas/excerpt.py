@@ -11,8 +11,6 @@ MAX_LINES = 12
 _MAX_BYTES = 8 << 20
 #: What kas writes before a line of bitbake.
 _KAS = re.compile(r"^[\d-]+ [\d:]+ - \w+ +- ", re.MULTILINE)
-#: kas ends with the error lines once more.
-_KAS_AGAIN = re.compile(r'^(?:ERROR: )?Command "[^\n]*\$ [^\n]*" failed:$', re.MULTILINE)
 #: The environment that bitbake's fetcher writes before what it ran.
 _ENVIRONMENT = re.compile(r"(Fetch|Unpack) command (?:(?:export )?\w+=(?:\"[^\"]*\"|[^;\s]*);? )+")
 #: Paths that bitbake names from its build directory: /a/b/../c.
@@ -29,10 +27,8 @@ _NOISE = re.compile(
 
 
 def bitbake_text(output: str) -> str:
-    """Return what bitbake said in the *output* of kas: without kas's marks, nothing twice."""
-    text = _KAS.sub("", output)
-    again = _KAS_AGAIN.search(text)
-    return straight(text[: again.start()] if again else text)
+    """Return what bitbake said in the *output* of kas: without kas's marks."""
+    return straight(_KAS.sub("", output))
 
 
 def straight(text: str) -> str:

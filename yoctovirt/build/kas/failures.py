@@ -188,9 +188,9 @@ def _notes(cause: Cause, layers: Path | None, build_dir: Path | None) -> tuple[s
         return (f"as root: {find_manager().line(cause.values['tools'].split())}",)
     if cause.look_up == "recipes" and layers and build_dir:
         same, near = look_up(cause.values["name"], layers, build_dir)
-        return tuple(_there(place) for place in same) + tuple(
-            f"there is {place.name} in layer {place.layer}" for place in near
-        )
+        if same:
+            return tuple(map(_there, same))
+        return tuple(f"there is {place.name} in layer {place.layer}" for place in near)
     return ()
 
 
