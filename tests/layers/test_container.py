@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.layers,
     pytest.mark.timeout(2400),
     pytest.mark.skipif(
-        shutil.which("bwrap") is None, reason="bwrap is missing: install bubblewrap"
+        shutil.which("bwrap") is None, reason="install bubblewrap (bwrap)"
     ),
 ]
 
