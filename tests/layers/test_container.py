@@ -19,9 +19,7 @@ from tests.layers.test_quick import figures
 pytestmark = [
     pytest.mark.layers,
     pytest.mark.timeout(2400),
-    pytest.mark.skipif(
-        shutil.which("bwrap") is None, reason="install bubblewrap (bwrap)"
-    ),
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="install bubblewrap (bwrap)"),
 ]
 
 # The folder of kas-container's own that is left out, /work, may be one of the host here.
