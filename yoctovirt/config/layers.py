@@ -163,9 +163,10 @@ class Checkout:
     def exactly_at(self, pin: Pin) -> bool:
         """Whether the checkout is at the commit of *pin*, and not on what kas has patched."""
         final = self._folder / pin.name
-        with git_settings(self._log) as self._calls:
-            on_branch = self._output(final, "symbolic-ref", "--short", "HEAD")
-            head = self._output(final, "rev-parse", "HEAD")
+        # It may be asked when all() is over, and the folder belong to the build user.
+        with git_settings(self._log) as git:
+            on_branch = git.output(final, "symbolic-ref", "--short", "HEAD")
+            head = git.output(final, "rev-parse", "HEAD")
         return head == pin.commit and not on_branch.startswith("patched-")
 
     def _stands(self, final: Path, pin: Pin) -> bool:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from yoctovirt.base.schema import check_file
 from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.yamlfile import load_mapping
@@ -113,13 +114,7 @@ def load_role(name: str, workspace: Path | None = None) -> Role:
 
 def role_from_mapping(name: str, values: dict[str, Any], source: Path) -> Role:
     """Return a role from the content of its file; raise UsageError where it does not fit."""
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(_schema())
-    problem = jsonschema.exceptions.best_match(validator.iter_errors(values))
-    if problem is not None:
-        place = ".".join(str(part) for part in problem.absolute_path) or "top level"
-        raise UsageError(f"{source}: {place}: {problem.message}", "see docs/roles.md")
+    check_file(source, values, _schema(), "see docs/roles.md")
     debian = values.get("debian")
     return Role(
         name=name,

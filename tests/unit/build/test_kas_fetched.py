@@ -183,6 +183,10 @@ def test_the_verb(tmp_path: Path) -> None:
     assert (fake.record() / "fetch.log").is_file()
     assert (fake.record() / "kas.yml").is_file()
 
+    done = fake.call("clean", "--builds")
+    assert "(1 folders)" in done.stdout
+    assert list((fake.workspace / "fetch").iterdir()) == []
+
     done = fake.call("fetch", "reference")
     assert done.returncode == 2
     assert "made of Debian packages" in done.stderr

@@ -52,8 +52,8 @@ def prepare_folders(
 def settle_servers(config: dict[str, Any]) -> list[str]:
     """Return a warning for each cache of the flattened kas file *config* that does not answer.
 
-    bitbake (2.0 to 2.8 at least) ends with a traceback where it cannot reach its hash
-    equivalence server: *config* is changed to the one of its own (``auto``). Raises
+    bitbake 2.8 ends with a traceback where it cannot reach its hash equivalence server (2.0
+    warns for each task): *config* is changed to the one of its own (``auto``). Raises
     InfrastructureError for one that the environment insists on, and for a PR server, without
     which bitbake fails in do_package.
     """
