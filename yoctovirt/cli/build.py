@@ -139,6 +139,8 @@ def _outcome(name: str, codes: dict[str, int]) -> str:
         word = "interrupted" if codes[name] == EXIT_INTERRUPTED else "failed"
         return f"{word} (exit code {codes[name]})" if codes[name] else "built"
     last = list(codes)[-1]
+    if codes[last] == EXIT_INTERRUPTED:
+        return "not built: interrupted before it"
     return f"not built: {last} did not get to its end (--continue goes on after a failure)"
 
 

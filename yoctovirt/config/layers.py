@@ -72,8 +72,8 @@ class Checkout:
     def planned(self, pins: Iterable[Pin], mirrors: list[str] | None = None) -> list[list[str]]:
         """Return the git calls that :meth:`all` would begin with; nothing is written.
 
-        The first source of each repository only: whether a second one is asked is known
-        when the first has failed.
+        Of each repository the first source only (of folders the first that is there):
+        whether a second one is asked is known when the first has failed.
         """
         self.branchless = set()
         mirrors = mirror_list() if mirrors is None else mirrors
@@ -87,7 +87,7 @@ class Checkout:
                     continue
                 if final.exists():
                     self._refuse_to_lose(final)
-                source = str(final) if final.exists() else candidates(pin.url, mirrors)[0]
+                source = str(final) if final.exists() else _first_there(pin.url, mirrors)
                 work = self._folder / f".tmp-{pin.name}" / "git"
                 ref = (
                     f"+refs/heads/{pin.branch}:refs/remotes/origin/{pin.branch}"
@@ -266,3 +266,12 @@ class Checkout:
 
     def _output(self, folder: Path, *arguments: str) -> str:
         return self._git_calls().output(folder, *arguments)
+
+
+def _first_there(url: str, mirrors: list[str]) -> str:
+    """Return the first source of *url*; folders that are not there are left out."""
+    sources = candidates(url, mirrors)
+    for source in sources:
+        if not is_local(source) or Path(source.removeprefix("file://")).exists():
+            return source
+    return sources[0]

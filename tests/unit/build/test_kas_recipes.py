@@ -107,10 +107,12 @@ def test_missing_programs_are_the_hosts_and_have_their_packages() -> None:
     assert "apt-get install --no-install-recommends chrpath lz4" in error.message
 
 
-def test_one_failure_of_the_host_does_not_excuse_another(tmp_path: Path) -> None:
+def test_each_task_has_its_own_cause_and_a_full_disk_is_the_hosts(tmp_path: Path) -> None:
     logs = {
         "a": "gcc: fatal error: Killed signal terminated program cc1\n",
         "b": "x.c:1:2: error: y\n",
+        "c": "grinding the beans\nthe mill stands still\n",
+        "d": "dd: error writing 'x': No space left on device\n",
     }
     output = ""
     for name, text in logs.items():
@@ -121,10 +123,10 @@ def test_one_failure_of_the_host_does_not_excuse_another(tmp_path: Path) -> None
             f"ERROR: Logfile of failure stored in: {path}\n"
             f"ERROR: Task (/l/{name}_1.0.bb:do_compile) failed with exit code '1'\n"
         )
-    first = output[: output.index("\nERROR: Logfile", 10) + 1]
-    alone = explain(first, 1, LOG)
-    assert isinstance(alone, InfrastructureError)
-    assert "signal 9" in alone.message
-    both = explain(output, 1, LOG)
-    assert isinstance(both, BuildError)
-    assert [one["cause"] for one in both.details["failures"]] == ["killed", "compile"]
+        error = explain(output, 1, LOG)
+        assert isinstance(error, InfrastructureError if name == "d" else BuildError)
+    assert [one["cause"] for one in error.details["failures"]] == [
+        "killed", "compile", None, "disk-full"
+    ]  # fmt: skip
+    assert "c_1.0.bb:do_compile failed\n    cause:  unknown\n" in error.message
+    assert "    | the mill stands still" in error.message
