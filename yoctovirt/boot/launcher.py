@@ -144,7 +144,8 @@ def launched(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[
         offer = nested_virtualization(request.role, qemu, accelerator)
         if offer is not None:
             screen.note(offer.note)
-            request = replace(request, options=with_cpu(request.options, offer.cpu))
+            own = request.deploy.qemuboot.get("qb_cpu", "-cpu max")
+            request = replace(request, options=with_cpu(request.options, offer.cpu, own))
         try:
             launch = _start(request, accelerator, log, screen, lock)
         except BootError as error:

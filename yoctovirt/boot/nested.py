@@ -43,8 +43,11 @@ def nested_virtualization(
     return Nested(None, f"nested virtualization: {word or 'not known'} ({result.message}{remedy})")
 
 
-def with_cpu(options: BootOptions, cpu: str | None) -> BootOptions:
-    """Return *options* with the CPU before what the user gives: of several QEMU takes the last."""
-    if cpu is None:
+def with_cpu(options: BootOptions, cpu: str | None, own: str) -> BootOptions:
+    """Return *options* with the CPU before what the user gives: of several QEMU takes the last.
+
+    *own* is what the image names (QB_CPU); where that is the same, nothing is added.
+    """
+    if cpu is None or own.split() == ["-cpu", cpu]:
         return options
     return replace(options, qemuparams=(f"-cpu {cpu}", *options.qemuparams))

@@ -58,5 +58,8 @@ def test_another_machine() -> None:
 
 def test_what_the_user_gives_comes_last() -> None:
     options = BootOptions(qemuparams=("-cpu qemu64",))
-    assert with_cpu(options, "max").qemuparams == ("-cpu max", "-cpu qemu64")
-    assert with_cpu(options, None) is options
+    image = "-cpu IvyBridge"
+    assert with_cpu(options, "max", image).qemuparams == ("-cpu max", "-cpu qemu64")
+    assert with_cpu(options, None, image) is options
+    assert with_cpu(options, "max", "-cpu max") is options
+    assert with_cpu(options, "max,smap=off", "-cpu max").qemuparams[0] == "-cpu max,smap=off"
