@@ -185,12 +185,14 @@ text_protected: .asciz "protected "
 text_timer:     .asciz "timer "
 text_long:      .asciz "long\r\n"
 
+        /* All marked as accessed: a CPU that marks them itself would write into the ROM, and under
+         * KVM hang there. */
         .balign 8
 gdt:
         .quad 0                         /* 0x00 */
-        .quad 0x00CF9A000000FFFF        /* 0x08: 32-bit code, 4 GiB */
-        .quad 0x00CF92000000FFFF        /* 0x10: data, 4 GiB */
-        .quad 0x00AF9A000000FFFF        /* 0x18: 64-bit code */
+        .quad 0x00CF9B000000FFFF        /* 0x08: 32-bit code, 4 GiB */
+        .quad 0x00CF93000000FFFF        /* 0x10: data, 4 GiB */
+        .quad 0x00AF9B000000FFFF        /* 0x18: 64-bit code */
 idt_pointer:
         .word 9 * 8 - 1
         .long IDT
