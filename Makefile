@@ -29,12 +29,12 @@ help:
 	@touch $@
 
 .venv-stamps/run: pyproject.toml .venv-stamps/host-demo
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 .venv-stamps/dev: pyproject.toml .venv-stamps/host-test
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch .venv-stamps/host-demo .venv-stamps/run $@
 
@@ -68,6 +68,7 @@ test-layers: .venv-stamps/dev
 
 benchmark: .venv-stamps/dev
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/follow.py
 	$(BIN)/python benchmarks/boot.py
 
 wheel: .venv-stamps/dev

@@ -44,6 +44,8 @@ with (control / "pids").open("a") as pids:
 def say(line):
     print(line, flush=True)
 
+if "-w" in sys.argv and (control / "events").exists():
+    shutil.copyfile(control / "events", sys.argv[sys.argv.index("-w") + 1])
 if "-g" in sys.argv:
     say("Parsing of 2914 .bb files complete (0 cached, 2914 parsed). 4403 targets, 80 skipped, "
         "37 masked, 0 errors.")
@@ -135,9 +137,9 @@ else:
 _DRIVER = """\
 import os, sys
 from pathlib import Path
-from yoctovirt.build.kas import builder, follow, resolve
+from yoctovirt.build.kas import builder, fetch, follow, resolve
 from yoctovirt.build.kas.user import BuildUser
-for module in (builder, resolve):
+for module in (builder, fetch, resolve):
     module.choose_build_user = lambda named: BuildUser(None, os.getuid(), os.getgid(), Path.home())
     module.check_host = lambda *args, **kwargs: None
 follow.STOP_SECONDS = float(sys.argv[1])

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.recorded import built_record
 from yoctovirt.base.record import RunRecord
 from yoctovirt.errors import BootError, ChecksFailedError
 from yoctovirt.pins.layers import layer_pins
@@ -280,6 +281,13 @@ def interrupted_run(runs: Path) -> Path:
     record.data["checks"] = checks(red=False)[:2]
     _finish(record, KeyboardInterrupt())
     return record.path
+
+
+def built_run(runs: Path) -> Path:
+    """Make the record of a run whose image was built by kas: figures, tasks on a time line."""
+    folder = green_run(runs)
+    built_record(folder)
+    return folder
 
 
 def killed_run(runs: Path) -> Path:

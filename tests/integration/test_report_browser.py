@@ -35,6 +35,7 @@ SAMPLES = {
     "red": samples.red_run,
     "boot-failed": samples.boot_failed_run,
     "interrupted": samples.interrupted_run,
+    "built": samples.built_run,
 }
 WIDTHS = (390, 1200)
 
@@ -236,6 +237,28 @@ def test_nothing_is_wider_than_the_window(
     assert width - 20 <= seen <= width
     assert wide == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= seen
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_time_line_shows_each_task_where_it_ran(
+    browser: Browser, pages: dict[str, Path], width: int
+) -> None:
+    resize(browser, width)
+    browser.get(pages["built"].as_uri())
+    line = browser.find_element("id", "timeline")
+    bars = line.find_elements("css selector", ".lane > i")
+    assert len(bars) > 20
+    box = line.rect
+    for bar in bars:
+        rect = bar.rect
+        assert rect["width"] > 0
+        assert box["x"] <= rect["x"] <= rect["x"] + rect["width"] <= box["x"] + box["width"] + 1
+    (rootfs,) = [bar for bar in bars if "do_rootfs" in bar.get_attribute("title")]
+    assert rootfs.rect["width"] > 0.3 * box["width"], "it took most of the time"
+    assert rootfs.text.endswith("do_rootfs") or width < 500
+    lanes = {bar.rect["y"] for bar in bars}
+    assert len(lanes) == 2, "two threads"
+    assert "do_rootfs" in browser.find_element("id", "held").text
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -62,6 +62,10 @@ def test_second_workspace_takes_from_sstate(quick: Yoctovirt, places: Places) ->
     got = figures(second)
     print(f"second workspace: {got}")
     assert got["sstate_local"] >= got["sstate_wanted"] - 2, "all but the image's own"
+    build = json.loads((second.last_record()["path"] / "build.json").read_text())
+    assert build["tasks"]["setscene"] > 20
+    assert build["sstate"]["local"] == got["sstate_local"]
+    assert build["tasks"]["run"] < 30
 
 
 def test_plain_kas_in_a_clone(quick: Yoctovirt, places: Places) -> None:

@@ -9,9 +9,12 @@ from collections.abc import Iterable
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint: the names of *known* that are near to *name*, or all of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.55)
+    folded: dict[str, list[str]] = {}
+    for one in names:
+        folded.setdefault(one.lower(), []).append(one)
+    near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.55)
     if near:
-        return f"did you mean {' or '.join(near)}?"
+        return f"did you mean {' or '.join(one for low in near for one in folded[low])}?"
     if names:
         return f"known: {', '.join(names)}"
     return "there is none yet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,31 @@ def key_lines(path: Path, section: str) -> dict[tuple[str, str], int]:
             found[entry, ""] = line
             found.update({(entry, key): at for key, at, _ in pairs(below)})
     return found
+
+
+def place_of(path: Path, keys: Sequence[Any]) -> tuple[int, int]:
+    """Return line and column, from 1, of the key or item to which *keys* lead in *path*.
+
+    As far as they lead: the nearest above it for one that is not there (any more).
+    """
+    import yaml
+
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return 1, 1
+    mark = None
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            pairs = [(name, value) for name, value in node.value if name.value == str(key)]
+            if not pairs:
+                break
+            mark, node = pairs[0][0].start_mark, pairs[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+            if key >= len(node.value):
+                break
+            node = node.value[key]
+            mark = node.start_mark
+        else:
+            break
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)

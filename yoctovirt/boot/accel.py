@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from yoctovirt.doctor.kvm import CPUINFO, DEVICE, find_obstacle
+from yoctovirt.doctor.kvmprobe.probe import probe_obstacle
 from yoctovirt.errors import BootError
 
 #: How much longer things take under TCG than under KVM, as a factor for deadlines.
@@ -26,35 +27,46 @@ class Accelerator:
         return 1.0 if self.name == "kvm" else TCG_SCALE
 
 
-def kvm_obstacle(
-    device: Path = Path("/dev/kvm"), cpuinfo: Path = Path("/proc/cpuinfo")
-) -> str | None:
+def kvm_obstacle(device: Path = DEVICE, cpuinfo: Path = CPUINFO) -> str | None:
     """Return why KVM cannot be used on this host, or None where nothing speaks against it.
 
     None is no proof: there are machines where the device opens and a guest hangs
     all the same. So the first boot under KVM has a deadline for its first sign of life.
     """
-    if not device.exists():
-        return f"{device} is missing (no kvm module, or a container without the device)"
-    try:
-        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
-    except PermissionError:
-        return f"{device} is forbidden for this user (add the user to the group kvm)"
-    except OSError as error:
-        return f"{device} cannot be opened: {error.strerror}"
-    if not re.search(r"^flags\s*:.*\b(vmx|svm)\b", cpuinfo.read_text(), re.MULTILINE):
-        return "the CPU has neither vmx nor svm (or the hypervisor below hides them)"
-    return None
+    obstacle = find_obstacle(device, cpuinfo)
+    return obstacle.reason if obstacle else None
 
 
-def choose_accelerator(kvm: bool | None) -> Accelerator:
+def foreign_guest(qemu: str, host: str | None = None) -> str | None:
+    """Return that KVM is of no use for the guests of *qemu* on a host of another architecture."""
+    host = host or platform.machine()
+    guest = qemu.rpartition("qemu-system-")[2]
+    if guest == host or (guest == "i386" and host == "x86_64"):
+        return None
+    return f"the machine is {guest}, this host is {host}"
+
+
+def dead_kvm(qemu: str, cache: Path | None, scale: float) -> str | None:
+    """Return why a guest makes no progress under KVM, None where it does."""
+    found = probe_obstacle(qemu, cache, scale)
+    return found.reason if found else None
+
+
+def choose_accelerator(
+    kvm: bool | None,
+    qemu: str = "qemu-system-x86_64",
+    cache: Path | None = None,
+    scale: float = 1.0,
+) -> Accelerator:
     """Return the accelerator for ``--kvm`` (True), ``--no-kvm`` (False) or neither (None).
 
-    Raises BootError where KVM is insisted on and cannot be used.
+    *qemu* is the program of the machine. Where nothing that can be seen speaks against KVM, a
+    firmware of our own is run under it; the proof is kept in *cache*, *scale* is a factor for
+    its deadlines. Raises BootError where KVM is insisted on and cannot be used.
     """
     if kvm is False:
         return Accelerator("tcg", "asked for with --no-kvm")
-    obstacle = kvm_obstacle()
+    obstacle = foreign_guest(qemu) or kvm_obstacle() or dead_kvm(qemu, cache, scale)
     if obstacle is None:
         return Accelerator("kvm", "asked for with --kvm" if kvm else "KVM is usable")
     if kvm:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from pathlib import Path
+import threading
 
 from yoctovirt.base.files import write_atomically
 from yoctovirt.boot.console import Console
 from yoctovirt.boot.node import Node
 from yoctovirt.boot.results import NodeUnreachableError
+from yoctovirt.boot.ssh import SshShell
 from yoctovirt.build.deploydir import DeployDir
 
 #: Where OpenSSH and dropbear keep their host keys, and how to print the public part.
@@ -22,6 +23,65 @@ _HOST_KEYS = (
 )
 
 
+#: Seconds that one early attempt may wait for sshd's first line. An attempt made before the
+#: guest's network is up hangs in QEMU's user network, and must not hold up the next one.
+_EARLY_ANSWER = 2.0
+
+
+class EarlySsh:
+    """Attempts to log in by SSH while the node still starts.
+
+    Possible where both keys come from the build: sshd often answers seconds before the
+    console asks for a login.
+    """
+
+    def __init__(self, node: Node, deploy: DeployDir, login_seconds: float) -> None:
+        self._ssh: SshShell | None = None
+        self._stop = threading.Event()
+        self._connected = threading.Event()
+        self._login_seconds = login_seconds
+        self._thread = threading.Thread(target=self._attempts, daemon=True)
+        if deploy.client_key is not None and deploy.host_key:
+            _write_keys(node, deploy.client_key.read_text(), deploy.host_key)
+            self._ssh = node.ssh
+            self._thread.start()
+
+    def _attempts(self) -> None:
+        assert self._ssh is not None
+        while not self._stop.wait(0.2):
+            try:
+                if self._ssh.attempt(_EARLY_ANSWER, self._login_seconds) is None:
+                    self._connected.set()
+                    return
+            except NodeUnreachableError:
+                return  # whoever connects after the login meets the same error, and reports it
+
+    @property
+    def connected(self) -> bool:
+        """Whether the node's SSH shell can be used."""
+        return self._connected.is_set()
+
+    def finish(self) -> bool:
+        """Make no further attempt, wait for the one under way; return :attr:`connected`."""
+        self._stop.set()
+        if self._ssh is not None:
+            self._thread.join()
+        return self.connected
+
+    def abandon(self) -> None:
+        """Make no further attempt, and wait for none: the node is given up."""
+        self._stop.set()
+
+
+def _write_keys(node: Node, private: str, host_key: str) -> None:
+    key = node.folder / "id"
+    write_atomically(key, private, 0o600)
+    node.state.ssh_key, node.state.ssh_host_key = str(key), host_key
+    address = node.address()
+    write_atomically(address.known_hosts, address.known_hosts_line(), 0o600)
+    node.save()
+
+
 def prepare_ssh(node: Node, console: Console, deploy: DeployDir) -> None:
     """Log in on the console and make sure that SSH will know both sides.
 
@@ -29,31 +89,25 @@ def prepare_ssh(node: Node, console: Console, deploy: DeployDir) -> None:
     never taken from whoever answers on the port. Our key comes from the build, or is
     made for this node and put there over the console. Raises NodeUnreachableError.
     """
-    state = node.state
-    key = node.folder / "id"
     with node.serial.session(console):
         node.serial.log_in(console, asked=True)
         if deploy.client_key is not None:
-            write_atomically(key, deploy.client_key.read_text(), 0o600)
+            private = deploy.client_key.read_text()
         else:
-            public = _make_key(key)
+            private, public = _make_key()
             _accept_key(node, public)
-        state.ssh_host_key = deploy.host_key or _read_host_key(node)
-    state.ssh_key = str(key)
-    address = node.address()
-    write_atomically(address.known_hosts, address.known_hosts_line(), 0o600)
-    node.save()
+        host_key = deploy.host_key or _read_host_key(node)
+    _write_keys(node, private, host_key)
 
 
-def _make_key(path: Path) -> str:
+def _make_key() -> tuple[str, str]:
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
-    write_atomically(path, private.decode(), 0o600)
     public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH)
-    return f"{public.decode()} yoctovirt-{os.getpid()}"
+    return private.decode(), f"{public.decode()} yoctovirt-{os.getpid()}"
 
 
 def _accept_key(node: Node, public: str) -> None:

@@ -17,10 +17,12 @@ from yoctovirt.base.files import Lock, make_folder
 from yoctovirt.base.process import CommandLog, Guarded, missing_tool, run_quick
 from yoctovirt.base.screen import Screen
 from yoctovirt.boot.accel import Accelerator, choose_accelerator
-from yoctovirt.boot.access import prepare_ssh
+from yoctovirt.boot.access import EarlySsh, prepare_ssh
 from yoctovirt.boot.console import Console
 from yoctovirt.boot.failures import explain_qemu
+from yoctovirt.boot.nested import nested_virtualization, with_cpu
 from yoctovirt.boot.node import Node, NodeState, lock_path, node_dir
+from yoctovirt.boot.preflight import check_host
 from yoctovirt.boot.qemuargs import (
     OVERLAY,
     QMP_SOCKET,
@@ -56,9 +58,26 @@ class BootRequest:
     deploy: DeployDir
     role: Role | None
     name: str  #: of the node
-    options: BootOptions
+    options: BootOptions  #: what the user asked for
     run_dir: Path  #: of the run record, for the logs
     runqemu: Path | None = None  #: None: plain QEMU from the qemuboot.conf
+
+    def options_with_role(self) -> BootOptions:
+        """Return the options together with what the role's node needs.
+
+        The image's QB_MEM may be more than that; QB_SMP is the machine's, the same for all.
+        """
+        options = self.options
+        if self.role is None:
+            return options
+        node = self.role.node
+        return replace(
+            options,
+            memory=options.memory or max(node.memory, memory_mib(self.deploy.qemuboot, None)),
+            cpus=options.cpus or node.cpus,
+            qemuparams=(*node.qemuparams, *options.qemuparams),
+            bootparams=(*node.bootparams, *options.bootparams),
+        )
 
 
 class Launch:
@@ -106,6 +125,11 @@ def launched(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[
     runs already, BootError where QEMU does not start.
     """
     workspace, name = request.workspace, request.name
+    if request.options.preflight:
+        memory = memory_mib(request.deploy.qemuboot, request.options.memory)
+        # runqemu brings the QEMU of its release.
+        machine = None if request.runqemu else request.deploy.testdata.get("MACHINE", "")
+        check_host(workspace, name, memory, machine, screen)
     lock = Lock(lock_path(workspace, name))
     if not lock.acquire():
         raise UsageError(
@@ -113,7 +137,15 @@ def launched(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[
             f"stop it with 'yoctovirt stop {name}', or start a second one with --name",
         )
     try:
-        accelerator = choose_accelerator(request.options.kvm)
+        qemu = request.deploy.qemuboot.get("qb_system_name", "qemu-system-x86_64")
+        accelerator = choose_accelerator(
+            request.options.kvm, qemu, workspace.cache_dir, request.options.timeout_scale
+        )
+        offer = nested_virtualization(request.role, qemu, accelerator)
+        if offer is not None:
+            screen.note(offer.note)
+            own = request.deploy.qemuboot.get("qb_cpu", "-cpu max")
+            request = replace(request, options=with_cpu(request.options, offer.cpu, own))
         try:
             launch = _start(request, accelerator, log, screen, lock)
         except BootError as error:
@@ -137,7 +169,7 @@ def launched(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[
 def _start(
     request: BootRequest, accelerator: Accelerator, log: CommandLog, screen: Screen, lock: Lock
 ) -> Launch:
-    deploy, name, options = request.deploy, request.name, request.options
+    deploy, name, options = request.deploy, request.name, request.options_with_role()
     folder = node_dir(request.workspace, name)
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder, 0o700)
@@ -174,7 +206,7 @@ def _start(
 
 def _command(request: BootRequest, accelerator: Accelerator, folder: Path) -> list[str]:
     """Return the command that starts QEMU: runqemu where the release has it, else QEMU itself."""
-    deploy, name, options = request.deploy, request.name, request.options
+    deploy, name, options = request.deploy, request.name, request.options_with_role()
     console_log = request.run_dir / f"console-{name}.log"
     if request.runqemu is not None:
         conf = write_conf(deploy, folder, name, options)
@@ -188,7 +220,7 @@ def _command(request: BootRequest, accelerator: Accelerator, folder: Path) -> li
 
 
 def _state(request: BootRequest, accelerator: Accelerator, argv: list[str]) -> NodeState:
-    deploy, role, options = request.deploy, request.role, request.options
+    deploy, role, options = request.deploy, request.role, request.options_with_role()
     smp = (deploy.qemuboot.words("qb_smp") or ["-smp", "1"])[-1].split(",")[0]
     return NodeState(
         name=request.name,
@@ -228,25 +260,35 @@ def _open_console(folder: Path, guard: Guarded, qemu_log: Path, name: str) -> Co
 
 
 def wait_until_ready(launch: Launch, options: BootOptions, deploy: DeployDir) -> None:
-    """Wait for the login prompt, log in on the console, and wait for SSH.
+    """Wait until somebody can work on the node by SSH.
 
-    Raises BootError (with what the console said), ConsoleSilentError under a KVM
+    Where the build knows both keys, that is as soon as sshd answers; else the login prompt
+    is waited for and the keys are exchanged on the console. Until then the console is
+    watched. Raises BootError (with what the console said), ConsoleSilentError under a KVM
     that hangs, NodeUnreachableError where sshd does not answer.
     """
-    state = launch.node.state
+    node, state = launch.node, launch.node.state
     kvm = state.accelerator == "kvm"
-    wait_for_login(
-        launch.console,
-        options.login_timeout or LOGIN_SECONDS * state.timeout_scale,
-        launch.why_gone,
-        KVM_SILENCE_SECONDS * options.timeout_scale if kvm else None,
-    )
-    launch.mark("login")
-    prepare_ssh(launch.node, launch.console, deploy)
-    launch.node.ssh.connect(options.ssh_timeout or SSH_SECONDS * state.timeout_scale)
+    early = EarlySsh(node, deploy, 10 * state.timeout_scale)
+    try:
+        asked = wait_for_login(
+            launch.console,
+            options.login_timeout or LOGIN_SECONDS * state.timeout_scale,
+            launch.why_gone,
+            KVM_SILENCE_SECONDS * options.timeout_scale if kvm else None,
+            lambda: early.connected,
+        )
+    except BaseException:
+        early.abandon()
+        raise
+    if asked:
+        launch.mark("login")
+    if not early.finish():
+        prepare_ssh(node, launch.console, deploy)
+        node.ssh.connect(options.ssh_timeout or SSH_SECONDS * state.timeout_scale)
     launch.mark("ssh")
     state.state = "ready"
-    launch.node.save()
+    node.save()
     launch.console.close()
 
 

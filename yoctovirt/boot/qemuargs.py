@@ -32,6 +32,7 @@ class BootOptions:
     login_timeout: float | None = None  #: seconds, not scaled
     ssh_timeout: float | None = None  #: seconds, not scaled
     timeout_scale: float = field(default=1.0)
+    preflight: bool = True  #: look first whether the host is fit for it
 
 
 def mac_address(name: str, interface: int = 0) -> str:
@@ -136,7 +137,7 @@ def check_bootparams(boot: QemuBoot, options: BootOptions) -> None:
 
 def _kernel(deploy: DeployDir, options: BootOptions) -> list[str]:
     check_bootparams(deploy.qemuboot, options)
-    if boots_from_disk(deploy.qemuboot):
+    if boots_from_disk(deploy.qemuboot) or deploy.kernel is None:
         return []
     line = kernel_command_line(deploy.qemuboot, options.bootparams)
     return ["-kernel", str(deploy.kernel), "-append", line]

@@ -40,7 +40,8 @@ def write_conf(deploy: DeployDir, folder: Path, name: str, options: BootOptions)
     """
     boot = deploy.qemuboot
     for target in (deploy.rootfs, deploy.kernel):
-        (folder / target.name).symlink_to(target)
+        if target is not None:
+            (folder / target.name).symlink_to(target)
     # runqemu takes the folder of the file for the deploy directory.
     values = {
         key: value.replace("@DEPLOY_DIR_IMAGE@", str(boot.deploy_dir))

@@ -64,55 +64,12 @@ class SshShell:
         Raises NodeUnreachableError with the reason of the last attempt; a wrong host
         key or a refused login ends the attempts at once.
         """
-        import paramiko
-
-        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
         deadline = Deadline(seconds if seconds is not None else 60 * self._scale)
         address = self.address
-        algorithm, blob = address.host_key.split()[:2]
-        reason = "no attempt was made"
         while True:
-            client = paramiko.SSHClient()
-            client.set_missing_host_key_policy(paramiko.RejectPolicy())
-            client.get_host_keys().add(
-                f"[{address.host}]:{address.port}" if address.port != 22 else address.host,
-                algorithm,
-                paramiko.PKey.from_type_string(algorithm, base64.b64decode(blob)),
-            )
             wait = max(1.0, min(10 * self._scale, deadline.remaining))
-            try:
-                client.connect(
-                    address.host,
-                    port=address.port,
-                    username=address.user,
-                    key_filename=str(address.key),
-                    allow_agent=False,
-                    look_for_keys=False,
-                    timeout=wait,
-                    banner_timeout=wait,
-                    auth_timeout=wait,
-                )
-            except paramiko.BadHostKeyException as error:
-                client.close()
-                raise NodeUnreachableError(
-                    f"the host key of {address.host}:{address.port} is not the one of this node: "
-                    f"{error}",
-                    "another machine answers there, or the node made a new key",
-                ) from error
-            except paramiko.AuthenticationException as error:
-                client.close()
-                raise NodeUnreachableError(
-                    f"{address.user}@{address.host}:{address.port} refuses our key: {error}",
-                    f"the key is {address.key}; is it in authorized_keys of the node?",
-                ) from error
-            except (paramiko.SSHException, OSError, EOFError) as error:
-                client.close()
-                reason = f"{type(error).__name__}: {error}" if str(error) else repr(error)
-            else:
-                transport = client.get_transport()
-                assert transport is not None
-                transport.set_keepalive(15)
-                self._client = client
+            reason = self.attempt(wait, wait)
+            if reason is None:
                 return
             if deadline.remaining <= 0.3:
                 raise NodeUnreachableError(
@@ -122,6 +79,59 @@ class SshShell:
                     "--ssh-timeout gives it longer",
                 )
             time.sleep(0.3)  # between two attempts; a refused connection returns at once
+
+    def attempt(self, answer: float, login: float) -> str | None:
+        """Try to log in once; return None, or why it did not succeed yet.
+
+        *answer* is how long sshd may take to say who it is, *login* how long the rest
+        may take, both in seconds. Raises NodeUnreachableError where another attempt
+        would not help: another host key, a refused login.
+        """
+        import paramiko
+
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+        address = self.address
+        algorithm, blob = address.host_key.split()[:2]
+        client = paramiko.SSHClient()
+        client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        client.get_host_keys().add(
+            f"[{address.host}]:{address.port}" if address.port != 22 else address.host,
+            algorithm,
+            paramiko.PKey.from_type_string(algorithm, base64.b64decode(blob)),
+        )
+        try:
+            client.connect(
+                address.host,
+                port=address.port,
+                username=address.user,
+                key_filename=str(address.key),
+                allow_agent=False,
+                look_for_keys=False,
+                timeout=answer,
+                banner_timeout=answer,
+                auth_timeout=login,
+            )
+        except paramiko.BadHostKeyException as error:
+            client.close()
+            raise NodeUnreachableError(
+                f"the host key of {address.host}:{address.port} is not the one of this node: "
+                f"{error}",
+                "another machine answers there, or the node made a new key",
+            ) from error
+        except paramiko.AuthenticationException as error:
+            client.close()
+            raise NodeUnreachableError(
+                f"{address.user}@{address.host}:{address.port} refuses our key: {error}",
+                f"the key is {address.key}; is it in authorized_keys of the node?",
+            ) from error
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            client.close()
+            return f"{type(error).__name__}: {error}" if str(error) else repr(error)
+        transport = client.get_transport()
+        assert transport is not None
+        transport.set_keepalive(15)
+        self._client = client
+        return None
 
     def run(self, command: str, timeout: float = 60.0) -> CommandResult:
         """Run *command* with the user's login shell and return its outcome.

@@ -28,15 +28,36 @@ FATAL: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 
+#: Seconds between two looks at what the console does not tell.
+_TURN = 0.2
+#: Lines of the firmware and of the kernel's own start: a guest under a KVM that does not work
+#: may come so far and no further (seen: it stands still at "Probing EDD").
+FIRMWARE = re.compile(
+    r"\s*(SeaBIOS|iPXE|gPXE|Machine UUID|Booting from|Press (Ctrl|ESC|F12)|UEFI|BdsDxe|"
+    r"Probing EDD|early console in|KASLR|Physical KASLR|Virtual KASLR|Decompressing Linux|"
+    r"Parsing ELF|Performing relocations|Booting the kernel|No EFI environment)",
+    re.IGNORECASE,
+)
+
+
 class ConsoleSilentError(BootError):
-    """Nothing at all came on the console."""
+    """Nothing came on the console, or nothing but the firmware's lines."""
+
+
+def _clean(text: str) -> str:
+    """Return *text* without escape codes and what else cannot be shown."""
+    text = re.sub(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])", "", text)
+    return re.sub(r"[^\t\n -~\u00a0-\uffff]", "", text.replace("\r", ""))
+
+
+def shows_life(text: str) -> bool:
+    """Whether console output has more than the lines of the firmware."""
+    return any(line.strip() and not FIRMWARE.match(line) for line in _clean(text).splitlines())
 
 
 def console_tail(text: str, lines: int = 15) -> str:
     """Return the last *lines* of console output, free of escape codes, indented."""
-    clean = re.sub(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])", "", text)
-    clean = re.sub(r"[^\t\n -~\u00a0-\uffff]", "", clean.replace("\r", ""))
-    kept = [line for line in clean.splitlines() if line.strip()][-lines:]
+    kept = [line for line in _clean(text).splitlines() if line.strip()][-lines:]
     return "\n".join(f"    | {line}" for line in kept) or "    | (nothing)"
 
 
@@ -45,8 +66,9 @@ def wait_for_login(
     seconds: float,
     why_gone: Callable[[], str | None],
     silent_limit: float | None = None,
-) -> None:
-    """Wait until the console asks for a login.
+    reached: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Wait until the console asks for a login; return False where *reached* came true first.
 
     Raises BootError with what was seen: a fatal line, QEMU gone (*why_gone* tells),
     no login within *seconds*; ConsoleSilentError where nothing came within *silent_limit*.
@@ -56,10 +78,10 @@ def wait_for_login(
     patterns: list[Any] = [LOGIN, EOF, TIMEOUT, *(pattern for pattern, _ in FATAL)]
     compiled = console.compile_pattern_list(patterns)
     while True:
-        index = console.expect_list(compiled, timeout=min(0.5, deadline.remaining))
+        index = console.expect_list(compiled, timeout=min(_TURN, deadline.remaining))
         seen = console.before if isinstance(console.before, str) else ""
         if index == 0:
-            return
+            return True
         if index == 1 or (index == 2 and why_gone() is not None):
             time.sleep(0.1)  # the exit status follows the closed console
             reason = why_gone() or "its console was closed"
@@ -74,9 +96,15 @@ def wait_for_login(
                 f"{meaning} while the node started\n{said}",
                 "the whole output is in console-<node>.log of the run",
             )
-        if silence and console.first_output is None and silence.expired:
+        if reached():
+            return False
+        if silence and shows_life(seen):
+            silence = None
+        if silence and silence.expired:
+            last = _clean(seen).strip().rpartition("\n")[2].strip()
             raise ConsoleSilentError(
                 f"no sign of life on the console within {silence.seconds:.0f} s"
+                + (f" but the firmware's, which ends with {last[:80]!r}" if last else "")
             )
         if deadline.expired:
             raise BootError(

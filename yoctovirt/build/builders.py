@@ -69,8 +69,8 @@ def _refuse_kas_options(role: Role, options: KasOptions) -> None:
     if options.names_anything():
         raise UsageError(
             f"role {role.name} is made of Debian packages",
-            "--release, --machine, --feature, --with, --target, --task and arguments for bitbake "
-            "are for roles of the kas builder",
+            "--release, --machine, --feature, --with, --container, --target, --task and arguments "
+            "for bitbake are for roles of the kas builder",
         )
 
 
@@ -96,7 +96,13 @@ def run_builder(
         from yoctovirt.build.debian.builder import build as build_debian
 
         deploy = build_debian(
-            role, workspace.cache_dir, log, screen, build_log=build_log, force=force
+            role,
+            workspace.cache_dir,
+            log,
+            screen,
+            build_log=build_log,
+            force=force,
+            preflight=options is None or options.preflight,
         )
         built = Built(deploy)
     else:

@@ -29,7 +29,7 @@ class DeployDir:
     path: Path
     image: str  #: name without suffix, e.g. ``core-image-minimal-qemux86-64``
     qemuboot: QemuBoot
-    kernel: Path
+    kernel: Path | None  #: None: the image has a boot loader, which starts what lies in it
     rootfs: Path
     manifest: Path | None
     testdata: dict[str, Any]
@@ -45,7 +45,9 @@ class DeployDir:
 
     def files(self) -> list[Path]:
         """Return the files that a boot uses."""
-        used = [self.qemuboot.source, self.kernel, self.rootfs, *self.qemuboot.deployed_files()]
+        used = [self.qemuboot.source, self.rootfs, *self.qemuboot.deployed_files()]
+        if self.kernel is not None:
+            used.append(self.kernel)
         return sorted({path.resolve() for path in used})
 
 
@@ -65,7 +67,14 @@ def open_deploy_dir(path: Path, image: str | None = None) -> DeployDir:
     boot = load_qemuboot(conf)
     name = conf.name.removesuffix(".qemuboot.conf")
     kernel = boot.kernel()
-    _check_kernel(kernel)
+    if kernel is not None:
+        _check_kernel(kernel)
+    elif not boot.fstype.startswith("wic"):
+        raise BuildError(
+            f"{conf} names no kernel (QB_DEFAULT_KERNEL is none), and its {boot.fstype} image has "
+            "no boot loader",
+            "set QB_DEFAULT_KERNEL, or QB_DEFAULT_FSTYPE to wic",
+        )
     for extra in boot.deployed_files():
         _check_present(extra)
     rootfs = _rootfs(path, name, boot)

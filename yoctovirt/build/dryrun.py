@@ -20,9 +20,6 @@ from yoctovirt.config.workspace import Workspace
 if TYPE_CHECKING:
     from yoctovirt.build.kas.builder import KasOptions
 
-#: Folders that all roles of a workspace share.
-_SHARED = ("downloads", "sstate-cache", "hashserv")
-
 
 @dataclass(frozen=True)
 class Step:
@@ -81,9 +78,11 @@ def _debian_steps(role: Role, workspace: Workspace, force: bool) -> list[Step]:
 
 def _kas_steps(role: Role, workspace: Workspace, options: KasOptions) -> list[Step]:
     from yoctovirt.build.kas import builder
+    from yoctovirt.build.kas.container import open_container
     from yoctovirt.config.kasfile import flatten, to_yaml
     from yoctovirt.config.layers import Checkout, pins_of
     from yoctovirt.config.show import bblayers_conf, local_conf
+    from yoctovirt.config.site import load_site, shared_folders
 
     release, user = builder.check_call(role, workspace, options)
     build_dir = builder.build_dir_for(workspace, role.name, release)
@@ -91,31 +90,36 @@ def _kas_steps(role: Role, workspace: Workspace, options: KasOptions) -> list[St
     config = flatten(
         role, release, CommandLog(),
         extra=options.extra, machine=options.machine, features=options.features,
+        site=load_site(workspace.path),
     )  # fmt: skip
+    shared = shared_folders(config, workspace.path)
+    box = None
+    if options.container:
+        box = open_container(options.container, role, workspace, config, shared, user, CommandLog())
     checkout = Checkout(layers, CommandLog(), Screen(quiet=True))
     fetching = checkout.planned(pins_of(config))
     steps = [Step("run", paste_form(call)) for calls in fetching.values() for call in calls]
     for name in checkout.branchless:
         config["repos"][name]["branch"] = None
-    builder.drop_defaults(config)
     source = workspace.path / "config" / f"{role.name}-{release}.yml"
     gitconfig = workspace.path / "config" / "gitconfig"
-    shared = workspace.path / "hashserv" / release / "hashserv.db"
+    hashes = workspace.path / "hashserv" / release / "hashserv.db"
     cache = build_dir / "cache" / "hashserv.db"
     steps += [
         file_step(source, to_yaml(config)),
         file_step(gitconfig, builder.GITCONFIG),
         file_step(build_dir / builder.RELEASE_FILE, f"{release}\n"),
-        _link_step(cache, os.path.relpath(shared, cache.parent)),
+        _link_step(cache, os.path.relpath(hashes, cache.parent)),
     ]
     if user.name is not None:
-        owned = [layers, build_dir, *(workspace.path / name for name in _SHARED), source.parent]
+        own = [folder for folder in shared.values() if folder.parent == workspace.path]
+        owned = [layers, build_dir, workspace.path / "hashserv", source.parent, *own]
         call = ["chown", "-h", "-R", f"{user.uid}:{user.gid}", *map(str, owned)]
         steps.append(Step("run", paste_form(call), ("where they belong to somebody else",)))
     words = ["build", *options.bitbake.kas_words(str(source))]
     if not builder.kas_must_check_out(config, checkout, fetching):
         words[1:1] = ["--skip", "repos_checkout"]
-    argv, ours = builder.kas_call(words, workspace, layers, build_dir, user)
+    argv, ours = builder.kas_call(words, workspace, layers, build_dir, user, box)
     steps += [
         Step("run", paste_form(argv, env=ours)),
         # Written by kas, from the file above.

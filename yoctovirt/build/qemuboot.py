@@ -52,9 +52,15 @@ class QemuBoot:
         """Suffix of the root file system image (QB_DEFAULT_FSTYPE)."""
         return self.get("qb_default_fstype", "ext4")
 
-    def kernel(self) -> Path:
-        """Return the path of the kernel (QB_DEFAULT_KERNEL, else KERNEL_IMAGETYPE)."""
+    def kernel(self) -> Path | None:
+        """Return the path of the kernel (QB_DEFAULT_KERNEL, else KERNEL_IMAGETYPE).
+
+        None where QB_DEFAULT_KERNEL is ``none``: the image brings a boot loader, as Xen's do.
+        Raises BuildError where none is named.
+        """
         name = self.get("qb_default_kernel") or self.get("kernel_imagetype")
+        if name == "none":
+            return None
         if not name:
             raise BuildError(
                 f"{self.source} names no kernel (qb_default_kernel, kernel_imagetype)",

@@ -17,6 +17,7 @@ from yoctovirt.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, YoctovirtEr
 #: ``_`` for ``-``.
 VERBS = {
     "build": "Build the images of roles.",
+    "fetch": "Fetch all sources of a role, and say what could not be had.",
     "boot": "Start the node of a built role and wait until it can be used.",
     "smoke": "Run the smoke suites on a node.",
     "ci": "Build, boot and smoke-test roles, write the report, give one exit code.",
@@ -24,12 +25,14 @@ VERBS = {
     "ssh": "Log in on a node over SSH, or run a command on it.",
     "console": "Attach the terminal to the serial console of a node.",
     "stop": "Stop a running node.",
+    "doctor": "Look whether this host can build and boot a role, with a remedy for each fault.",
     "config": "Print the complete kas configuration of a role.",
     "roles": "List the roles, what they promise and what they need.",
     "pins": "Work on the pinned layers: show, check, resolve, update, export.",
     "mirror": "Make a folder of mirrors that holds exactly what is pinned.",
     "sharing": "Measure what one role takes from the sstate of another.",
     "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
+    "build-stats": "Show what a build did and where its time went, or compare two.",
     "clean": "Say what the workspace occupies, and free it.",
 }
 

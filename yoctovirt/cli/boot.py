@@ -13,6 +13,7 @@ from yoctovirt.cli.common import (
     image_options,
     make_boot_options,
     recorded,
+    skip_preflight_option,
     workspace_of,
 )
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--console", is_flag=True, help="Attach the terminal to the serial console at once.")
 @image_options
 @boot_options
+@skip_preflight_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -99,9 +101,11 @@ def _print_ways_in(node: Node) -> None:
     from yoctovirt.base.process import paste_form
 
     state = node.state
+    names = {"login": "login", "ssh": "SSH"}
+    times = [f"{names[name]} after {took:.1f} s" for name, took in state.timings.items()]
     click.echo(
         f"node {state.name} is ready: {state.accelerator} ({state.accelerator_reason}), "
-        f"login after {state.timings['login']:.1f} s, SSH after {state.timings['ssh']:.1f} s"
+        f"{', '.join(times)}"
     )
     click.echo(f"ssh:     yoctovirt ssh {state.name}")
     click.echo(f"         {paste_form(node.address().argv())}")

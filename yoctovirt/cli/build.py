@@ -14,6 +14,7 @@ from yoctovirt.cli.common import (
     make_build_options,
     offline_option,
     recorded,
+    skip_preflight_option,
     workspace_of,
 )
 
@@ -59,6 +60,7 @@ class PassingOn(click.Command):
 @click.option("--task", metavar="NAME", help="Run this task in place of 'build' (bitbake -c).")
 @click.option("--dry-run", is_flag=True, help="Print every command and file; do nothing.")
 @build_options
+@skip_preflight_option
 @offline_option
 @click.pass_context
 def command(

@@ -15,6 +15,7 @@ from yoctovirt.cli.common import (
     make_build_options,
     offline_option,
     reported,
+    skip_preflight_option,
     workspace_of,
 )
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.argument("roles", nargs=-1, required=True, metavar="ROLE...")
 @build_options
 @boot_options
+@skip_preflight_option
 @offline_option
 @click.pass_context
 def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values: Any) -> int:

@@ -23,7 +23,11 @@ def command(ctx: click.Context, builds: bool, runs: bool, cache: bool) -> None:
 
     workspace = workspace_of(ctx)
     groups: list[tuple[str, bool, list[Path]]] = [
-        ("builds", builds, sorted(workspace.path.glob("build-*"))),
+        (
+            "builds",
+            builds,
+            sorted([*workspace.path.glob("build-*"), *workspace.path.glob("fetch/*")]),
+        ),
         ("runs", runs, _old_records(workspace.runs)),
         ("cache", cache, sorted((workspace.cache_dir / "debian").glob("[!.]*/"))),
     ]

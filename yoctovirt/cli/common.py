@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from yoctovirt.build.builders import Built
     from yoctovirt.build.kas.builder import KasOptions
     from yoctovirt.config.roles import Role
+    from yoctovirt.config.site import Site
     from yoctovirt.config.workspace import Workspace
     from yoctovirt.pins.places import Places
 
@@ -47,6 +48,23 @@ def workspace_folder(ctx: click.Context) -> Path | None:
         return None
 
 
+def use_site(workspace: Path | None) -> Site:
+    """Return the site of *workspace*, its layer mirrors and proxies made known to what we call.
+
+    The environment carries them, where it does not have others: git, too, takes its proxies
+    from there. Raises UsageError for a ``site.yml`` that is not as it should be.
+    """
+    from yoctovirt.config.site import load_site
+    from yoctovirt.pins.sources import MIRRORS_VARIABLE
+
+    site = load_site(workspace)
+    if site.layer_mirrors and not os.environ.get(MIRRORS_VARIABLE):
+        os.environ[MIRRORS_VARIABLE] = " ".join(site.layer_mirrors)
+    for name, value in site.proxies.items():
+        os.environ[name] = os.environ.get(name) or os.environ.get(name.upper()) or value
+    return site
+
+
 def _go_offline(_ctx: click.Context, _option: click.Parameter, value: bool) -> None:
     """Bar the network for all that this call does, in us and in what we start."""
     if value:
@@ -72,9 +90,10 @@ def opened_places(ctx: click.Context) -> Iterator[Places]:
     from yoctovirt.pins.places import Places
     from yoctovirt.pins.sources import check_mirrors, mirror_list
 
+    folder = workspace_folder(ctx)
+    use_site(folder)
     mirrors = mirror_list()
     check_mirrors(mirrors)
-    folder = workspace_folder(ctx)
     with git_settings() as git, Places(git, mirrors, folder and folder / "layers") as places:
         yield places
 
@@ -138,7 +157,8 @@ def make_boot_options(values: dict[str, Any]) -> BootOptions:
     """Return the BootOptions in the keywords of a verb."""
     from yoctovirt.boot.qemuargs import BootOptions
 
-    return BootOptions(**{key: values[key] for key in BOOT_KEYS})
+    chosen = {key: values[key] for key in BOOT_KEYS}
+    return BootOptions(**chosen, preflight=not values["skip_preflight"])
 
 
 def load_checked_role(name: str, workspace: Path | None) -> Role:
@@ -174,6 +194,14 @@ def choose_image(
     return built, load_checked_role(named, workspace.path)
 
 
+#: For verbs that build or boot.
+skip_preflight_option = click.option(
+    "--skip-preflight",
+    is_flag=True,
+    help="Do not look first whether this host is fit for it (see 'yoctovirt doctor').",
+)
+
+
 def build_options(function: Function) -> Function:
     """Add the options of a build; they come as keywords for :func:`make_build_options`."""
     for option in reversed(
@@ -201,6 +229,15 @@ def build_options(function: Function) -> Function:
                 metavar="NAME",
                 help="As root: run kas as this user and hand it the folders.",
             ),
+            click.option(
+                "--container",
+                is_flag=False,
+                flag_value="any",
+                type=click.Choice(["docker", "podman", "any"]),
+                metavar="[docker|podman]",
+                help="Run kas and bitbake in a container (kas-container); behind the roles, or "
+                "with '='.",
+            ),
         )
     ):
         function = option(function)
@@ -217,6 +254,8 @@ def make_build_options(values: dict[str, Any]) -> KasOptions:
         build_user=values.pop("build_user"),
         extra=tuple(values.pop("extra")),
         features=tuple(values.pop("features")),
+        preflight=not values["skip_preflight"],
+        container=values.pop("container"),
     )
 
 

@@ -65,6 +65,7 @@ def command(
     from yoctovirt.config import show
     from yoctovirt.config.kasfile import choose_release, flatten, to_yaml
     from yoctovirt.config.matrix import refuse_unresolved
+    from yoctovirt.config.site import load_site, shared_folders
     from yoctovirt.config.workspace import find_workspace
     from yoctovirt.errors import UsageError
 
@@ -73,6 +74,7 @@ def command(
         workspace = find_workspace(Path(named) if named else None).path
     except UsageError:
         workspace = None  # printing a configuration needs none
+    site = load_site(workspace)
 
     def flattened(name: str) -> tuple[dict[str, Any], str]:
         found = load_checked_role(name, workspace)
@@ -84,8 +86,9 @@ def command(
         chosen = choose_release(found, release)
         if not extra:
             refuse_unresolved(found, chosen, machine, features, workspace)
-        log = CommandLog()
-        return flatten(found, chosen, log, extra=extra, machine=machine, features=features), chosen
+        return flatten(
+            found, chosen, CommandLog(), extra=extra, machine=machine, features=features, site=site
+        ), chosen  # fmt: skip
 
     config, chosen = flattened(role)
     place = workspace or Path.cwd()
@@ -101,8 +104,7 @@ def command(
         config.get("local_conf_header", {}).pop("shared-folders", None)
         text = show.local_conf(config)
     elif form == "env":
-        shared = {"DL_DIR": place / "downloads", "SSTATE_DIR": place / "sstate-cache"}
-        text = show.environment(config, layers, build_dir, shared)
+        text = show.environment(config, layers, build_dir, shared_folders(config, place))
     else:
         text = to_yaml(config)
     if output is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from yoctovirt.base.record import RunRecord
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.builders import Built, run_builder
+from yoctovirt.cli.common import use_site
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import UsageError
@@ -66,6 +67,7 @@ def tasks_phase(
 ) -> Built | None:
     """Build *role*, or what *options* ask for in place of its image, as a phase of *record*."""
     log = record.commands(screen.command)
+    use_site(workspace.path)
     with record.phase("build") as details, screen.step(f"build {role.name}"):
         details["builder"] = role.builder
         done = run_builder(

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from yoctovirt.cli.common import load_checked_role, offline_option, recorded, workspace_of
+from yoctovirt.cli.common import (
+    load_checked_role,
+    offline_option,
+    recorded,
+    use_site,
+    workspace_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +71,7 @@ def command(
             "--role, --release and --machine choose; --all is all of them",
         )
     workspace = workspace_of(ctx, create=True)
+    use_site(workspace.path)
     roles = _roles(names, workspace.path)
     cells = matrix(list(roles.values()), release_names, machine_names, features)
     results = Results(workspace.path)

@@ -144,8 +144,10 @@ def _print_one(role: Role, states: list[tuple[Cell, State]]) -> None:
 
 def _runqemu(role: Role) -> str:
     """Return what to give to runqemu, as one would call it by hand."""
-    more = f"{role.node.runqemu} " if role.node.runqemu else ""
-    return f'{more}nographic slirp qemuparams="-m {role.node.memory} -smp {role.node.cpus}"'
+    node = role.node
+    qemu = " ".join([f"-m {node.memory} -smp {node.cpus}", *node.qemuparams])
+    kernel = f' bootparams="{" ".join(node.bootparams)}"' if node.bootparams else ""
+    return f'nographic slirp qemuparams="{qemu}"{kernel}'
 
 
 def _as_json(role: Role, states: list[tuple[Cell, State]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from yoctovirt.cli.common import load_checked_role, recorded, workspace_of
+from yoctovirt.cli.common import load_checked_role, recorded, use_site, workspace_of
 
 if TYPE_CHECKING:
     from yoctovirt.build.kas.sharing import Sharing
@@ -43,6 +43,7 @@ def command(
     from yoctovirt.errors import UsageError
 
     workspace = workspace_of(ctx, create=True)
+    use_site(workspace.path)
     roles = [load_checked_role(name, workspace.path) for name in (first, second)]
     for role in roles:
         if role.builder != "kas":

@@ -14,6 +14,7 @@ from yoctovirt.cli.common import (
     image_options,
     make_boot_options,
     reported,
+    skip_preflight_option,
     workspace_of,
 )
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 )
 @image_options
 @boot_options
+@skip_preflight_option
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -20,14 +20,17 @@ from typing import Any
 
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.suggest import did_you_mean
-from yoctovirt.config.cells import OWN_REPO, choose_machine, kas_files
+from yoctovirt.base.yamlfile import place_of
+from yoctovirt.config.cells import OWN_REPO, choose_machine, find_kas_file, kas_files
 from yoctovirt.config.features import check_feature
+from yoctovirt.config.kasschema import check_config, check_kas_file
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.roles import Role
+from yoctovirt.config.site import Site
 from yoctovirt.config.yamlfile import load_mapping
 from yoctovirt.errors import InfrastructureError, UsageError
 from yoctovirt.pins.release import release_files
-from yoctovirt.pins.sources import offline
+from yoctovirt.pins.sources import offline, pins_of
 
 #: Steps of ``kas dump`` that would need the repositories; merging does not.
 _SKIPPED = ("repo_setup_loop", "finish_setup_repos", "repos_checkout", "repos_apply_patches",
@@ -63,11 +66,12 @@ def flatten(
     extra: Sequence[Path] = (),
     machine: str | None = None,
     features: Sequence[str] = (),
+    site: Site | None = None,
 ) -> dict[str, Any]:
     """Return the complete kas configuration of *role* on *release* as one mapping.
 
-    *extra* are kas files of the user, merged last. Raises UsageError where kas
-    does not accept one of the files, and for an unknown machine or feature.
+    *extra* are kas files of the user, merged last, over what *site* brings. Raises UsageError
+    where kas does not accept one of the files, and for an unknown machine or feature.
     """
     chosen = choose_machine(role, machine, own=bool(extra))
     for feature in features:
@@ -82,9 +86,14 @@ def flatten(
             shutil.copytree(own.parent, work / "kas" / "inc", dirs_exist_ok=True)
         # Without --machine the role's kas file has the word.
         includes = kas_files(role, release, machine, features)
+        ours = site.kas_file(FORMAT, offline()) if site else None
+        if ours:
+            includes.append("site.yml")
+            (work / "site.yml").write_text(json.dumps(ours))
         names: dict[str, str] = {}
         for number, path in enumerate(extra):
-            load_mapping(path)  # its errors name the user's file, not our copy
+            # Here errors name the user's file, not our copy.
+            check_kas_file(path, load_mapping(path))
             includes.append(f"user-{number}-{path.name}")
             names[includes[-1]] = str(path)
             shutil.copyfile(path, work / includes[-1])
@@ -102,7 +111,25 @@ def flatten(
         for repo, entry in config.get("repos", {}).items()
         if not (entry and "url" in entry and entry["url"] is None)
     }
+    check_config(config, f"{role.name} on {release}")
+    # Nothing is done with what is not pinned.
+    files = [find_kas_file(role, name) for name in kas_files(role, release, machine, features)]
+    pins_of(config, lambda repo, key: _where([*files, *extra], repo, key))
     return config
+
+
+def _where(files: Sequence[Path], repo: str, key: str) -> str:
+    """Return ``file:line: `` of what *files*, the last first, say of *key* of a repository."""
+    found = ""
+    for path in reversed([path for path in files if path.is_file()]):
+        entry = (load_mapping(path).get("repos") or {}).get(repo)
+        if entry is None:
+            continue
+        where = f"{path}:{place_of(path, ['repos', repo, key])[0]}: "
+        if key in entry:
+            return where
+        found = found or where
+    return found
 
 
 def kas_environment(home: Path | None = None) -> dict[str, str]:
@@ -110,8 +137,9 @@ def kas_environment(home: Path | None = None) -> dict[str, str]:
     kept = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
             "ftp_proxy", "no_proxy", "SSH_AUTH_SOCK", "TERM", "BB_NO_NETWORK", "NETRC_FILE",
             "GIT_SSL_CAINFO", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "BB_NUMBER_THREADS",
-            "PARALLEL_MAKE", "SSTATE_MIRRORS", "YV_DEBIAN_MIRROR",
-            "YV_DEBIAN_SECURITY_MIRROR")  # fmt: skip
+            "PARALLEL_MAKE", "SSTATE_MIRRORS", "SOURCE_MIRROR_URL", "BB_HASHSERVE",
+            "BB_HASHSERVE_UPSTREAM", "PRSERV_HOST", "YV_DEBIAN_MIRROR",
+            "YV_DEBIAN_SECURITY_MIRROR", "YOCTOVIRT_ROOT_KEY")  # fmt: skip
     env = {name: os.environ[name] for name in kept if name in os.environ}
     if offline():
         env["BB_NO_NETWORK"] = "1"

@@ -25,6 +25,7 @@ from yoctovirt.pins.sources import (
     mirror_list,
     offline,
     pins_of,
+    why_unreadable,
 )
 
 __all__ = ["Checkout", "Pin", "candidates", "mirror_list", "pins_of"]
@@ -164,9 +165,10 @@ class Checkout:
     def exactly_at(self, pin: Pin) -> bool:
         """Whether the checkout is at the commit of *pin*, and not on what kas has patched."""
         final = self._folder / pin.name
-        with git_settings(self._log) as self._calls:
-            on_branch = self._output(final, "symbolic-ref", "--short", "HEAD")
-            head = self._output(final, "rev-parse", "HEAD")
+        # It may be asked when all() is over, and the folder belong to the build user.
+        with git_settings(self._log) as git:
+            on_branch = git.output(final, "symbolic-ref", "--short", "HEAD")
+            head = git.output(final, "rev-parse", "HEAD")
         return head == pin.commit and not on_branch.startswith("patched-")
 
     def _stands(self, final: Path, pin: Pin) -> bool:
@@ -218,6 +220,9 @@ class Checkout:
 
     def _fetch(self, work: Path, pin: Pin, source: str) -> str | None:
         """Fetch *pin* from *source* into *work*; return the reason where that fails."""
+        unreadable = why_unreadable(source)
+        if unreadable:
+            return unreadable
         self._git(self._folder, "init", "-q", str(work))
         self._git(work, "remote", "add", "origin", pin.url)
         fetch = ("fetch", "-q", "--no-tags", "--update-shallow", source)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from yoctovirt.base.schema import check_file
 from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.yamlfile import load_mapping
@@ -27,7 +28,8 @@ class NodeNeeds:
     memory: int = 1024  #: MiB
     cpus: int = 1
     order: int = 1  #: nodes of a set start in this order
-    runqemu: str = ""  #: arguments that runqemu needs besides memory and CPUs
+    qemuparams: tuple[str, ...] = ()  #: more arguments of QEMU, each a line as for a shell
+    bootparams: tuple[str, ...] = ()  #: more arguments of the kernel
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,16 @@ class Role:
         )
 
 
+def _node_needs(values: dict[str, Any]) -> NodeNeeds:
+    return NodeNeeds(
+        memory=values.get("memory", NodeNeeds.memory),
+        cpus=values.get("cpus", NodeNeeds.cpus),
+        order=values.get("order", NodeNeeds.order),
+        qemuparams=tuple(values.get("qemuparams", ())),
+        bootparams=tuple(values.get("bootparams", ())),
+    )
+
+
 @lru_cache(maxsize=1)
 def _schema() -> dict[str, Any]:
     text = Path(__file__).with_name("role.schema.json").read_text(encoding="utf-8")
@@ -102,13 +114,7 @@ def load_role(name: str, workspace: Path | None = None) -> Role:
 
 def role_from_mapping(name: str, values: dict[str, Any], source: Path) -> Role:
     """Return a role from the content of its file; raise UsageError where it does not fit."""
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(_schema())
-    problem = jsonschema.exceptions.best_match(validator.iter_errors(values))
-    if problem is not None:
-        place = ".".join(str(part) for part in problem.absolute_path) or "top level"
-        raise UsageError(f"{source}: {place}: {problem.message}", "see docs/roles.md")
+    check_file(source, values, _schema(), "see docs/roles.md")
     debian = values.get("debian")
     return Role(
         name=name,
@@ -121,7 +127,7 @@ def role_from_mapping(name: str, values: dict[str, Any], source: Path) -> Role:
         releases=tuple(values.get("releases", ())),
         machines=tuple(values.get("machines", ())),
         disk_gib=values.get("disk_gib", Role.disk_gib),
-        node=NodeNeeds(**values.get("node", {})),
+        node=_node_needs(values.get("node", {})),
         allowed_failed_units=tuple(values.get("allowed_failed_units", ())),
         debian=DebianImage(
             packages=tuple(debian["packages"]),

@@ -61,9 +61,9 @@ def local_conf(config: dict[str, Any]) -> str:
 def environment(
     config: dict[str, Any], layers: Path, build_dir: Path, shared: dict[str, Path]
 ) -> str:
-    """Return lines for a shell that make plain ``kas build`` use the same folders.
+    """Return lines for a shell that make plain ``kas build`` use the same folders and servers.
 
-    *shared* has DL_DIR and SSTATE_DIR.
+    *shared* has DL_DIR and SSTATE_DIR. What is set in the environment wins, as it does in kas.
     """
     values: dict[str, str] = {
         "KAS_WORK_DIR": str(layers),
@@ -72,7 +72,7 @@ def environment(
     }
     for name, value in (config.get("env") or {}).items():
         if value is not None:  # None: taken from the caller's environment, if it is there
-            values[name] = str(value)
+            values.setdefault(name, os.environ.get(name) or str(value))
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
 
 

@@ -17,7 +17,14 @@ from yoctovirt.base.screen import Screen
 from yoctovirt.errors import InfrastructureError, UsageError
 from yoctovirt.pins.git import Git
 from yoctovirt.pins.places import SYNCED, UNPROVEN
-from yoctovirt.pins.sources import Pin, candidates, is_local, offline, owner_and_name
+from yoctovirt.pins.sources import (
+    Pin,
+    candidates,
+    is_local,
+    offline,
+    owner_and_name,
+    why_unreadable,
+)
 
 #: In the settings of a mirror of ours: what it was made to hold.
 _MARK = "yoctovirt.pins"
@@ -157,6 +164,9 @@ class MirrorSync:
 
     def _from(self, new: Path, pin: Pin, source: str) -> str:
         """Fetch the commit from *source*: alone where it gives single commits."""
+        unreadable = why_unreadable(source)
+        if unreadable:
+            return unreadable
         target = f"{SYNCED}{pin.commit}"
         common = ("fetch", "-q", "--no-tags")
         reason = self._git.attempt(new, *common, "--depth=1", source, f"+{pin.commit}:{target}")

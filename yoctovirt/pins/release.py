@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from yoctovirt.base.schema import check_file
 from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.base.yamlfile import key_lines, load_mapping
 from yoctovirt.errors import UsageError
@@ -108,14 +109,8 @@ def load_info(path: Path) -> ReleaseInfo:
 
     Raises UsageError where it is missing or does not fit ``release.schema.json``.
     """
-    import jsonschema
-
     values = load_mapping(path)
-    validator = jsonschema.Draft202012Validator(_schema())
-    problem = jsonschema.exceptions.best_match(validator.iter_errors(values))
-    if problem is not None:
-        place = ".".join(str(part) for part in problem.absolute_path) or "top level"
-        raise UsageError(f"{path}: {place}: {problem.message}", "see docs/pins.md")
+    check_file(path, values, _schema(), "see docs/pins.md")
     support = values["support"]
     return ReleaseInfo(
         series=values["series"],

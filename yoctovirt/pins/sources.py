@@ -68,10 +68,8 @@ def _pin(name: str, entry: dict[str, Any], where: str) -> Pin:
         hint = "it is cut short: write the full 40 hexadecimal digits ('git rev-parse' gives them)"
     elif commit and not re.fullmatch(r"[0-9A-Fa-f]*", str(commit)):
         hint = f"{commit} is the name of a branch or a tag, which moves: {hint.split(';')[0]}"
-    raise UsageError(
-        f"{where}repository {name} is not pinned: its commit is {str(commit or '') or 'missing'!r}",
-        hint,
-    )
+    what = f"its commit is {str(commit)!r}" if commit else "it has no commit"
+    raise UsageError(f"{where}repository {name} is not pinned: {what}", hint)
 
 
 def offline() -> bool:
@@ -84,6 +82,21 @@ def is_local(source: str) -> bool:
     if source.startswith("file://"):
         return True
     return "://" not in source and not re.match(r"[^/]+:", source)
+
+
+def why_unreadable(source: str) -> str:
+    """Return why the folder *source* may not be read, '' where it may, and for a URL.
+
+    git calls such a folder no repository.
+    """
+    folder = Path(source.removeprefix("file://"))
+    if not is_local(source) or not folder.is_dir() or os.access(folder, os.R_OK | os.X_OK):
+        return ""
+    try:
+        owner = folder.owner()
+    except KeyError:
+        owner = f"the user {folder.stat().st_uid}"
+    return f"it belongs to {owner}, and you may not read it (chmod -R a+rX by its owner)"
 
 
 def mirror_list(text: str | None = None) -> list[str]:

@@ -10,6 +10,7 @@ from yoctovirt.base.files import human_bytes, write_atomically
 from yoctovirt.base.process import paste_form
 from yoctovirt.report.load import COMMANDS_FILE, load_node_commands, load_run, tail
 from yoctovirt.report.text import Budget, plain
+from yoctovirt.report.timeline import build_view
 
 if TYPE_CHECKING:
     import jinja2
@@ -46,6 +47,7 @@ def render_html(folder: Path) -> str:
         meaning=meaning,
         error=_error(run),
         timeline=_timeline(run),
+        view=build_view(folder),
         counts=[(kind, sum(c["outcome"] == kind for c in checks)) for kind in _OUTCOMES],
         bad=[check for check in checks if check["outcome"] != "passed"],
         suites=_by_suite(checks),

@@ -16,3 +16,6 @@ yoctovirt_node_address() {
     done
 }
 ROOTFS_POSTPROCESS_COMMAND:append = " yoctovirt_node_address;"
+
+# The node itself gets the address, too.
+IMAGE_INSTALL:append = " yoctovirt-node-address"

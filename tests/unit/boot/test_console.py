@@ -177,7 +177,11 @@ def test_a_runqemu_that_ends_while_the_console_stays(console: Console) -> None:
 def test_a_guest_without_a_sign_of_life(bridge: Bridge, console: Console) -> None:
     with pytest.raises(ConsoleSilentError, match="no sign of life on the console within 0 s"):
         wait_for_login(console, 60, alive, silent_limit=0.3)
-    bridge.say(b"SeaBIOS")
+    bridge.say(b"\x1b[2JSeaBIOS (version 1.16.2)\r\n\r\nBooting from ROM..\r\n")
+    bridge.say(b"Probing EDD (edd=off to disable)... ")
+    with pytest.raises(ConsoleSilentError, match="firmware's, which ends with 'Probing EDD"):
+        wait_for_login(console, 60, alive, silent_limit=0.3)
+    bridge.say(b"ok\r\n[    0.000000] Linux version 6.6\r\n")
     with pytest.raises(BootError, match="no login") as caught:
         wait_for_login(console, 1, alive, silent_limit=0.3)
     assert not isinstance(caught.value, ConsoleSilentError)

@@ -217,6 +217,7 @@ def test_the_real_qemu_takes_the_command(tmp_path: Path, release: str) -> None:
     if qemu is None:
         pytest.skip("qemu-system-x86_64 is not installed on this host")
     deploy = image(tmp_path, release)
+    assert deploy.kernel is not None
     with deploy.kernel.open("r+b") as kernel:
         # As new as a kernel with an initrd must be, which may lie anywhere.
         for place, value in ((0x206, b"\x0c\x02"), (0x22C, b"\xff\xff\xff\x7f")):

@@ -167,6 +167,13 @@ def test_kernel_arguments_of_a_wic_image_are_refused(tmp_path: Path, script: Pat
         runqemu_command(script, boot, Path("/c"), "n", options, TCG, Path("/l"))
 
 
+def test_an_image_without_a_kernel_of_its_own(tmp_path: Path, folder: Path) -> None:
+    deploy = image(tmp_path, "scarthgap", qb_default_fstype="wic", qb_default_kernel="none")
+    conf = conf_of(deploy, folder)
+    assert conf["qb_default_kernel"] == "none"
+    assert not (folder / "none").exists()
+
+
 def test_a_script_that_is_not_there(tmp_path: Path, script: Path) -> None:
     boot = image(tmp_path, "scarthgap").qemuboot
     script.unlink()

@@ -26,6 +26,7 @@ def test_a_whole_one_is_opened(tmp_path: Path) -> None:
     ]
     assert deploy.client_key is None
     assert deploy.host_key is None
+    assert deploy.kernel is not None
     assert deploy.files() == sorted([deploy.kernel, deploy.rootfs, deploy.qemuboot.source])
 
 
@@ -133,6 +134,20 @@ def test_a_kernel_that_is_no_bzimage_is_taken_as_it_is(tmp_path: Path) -> None:
     path = deploy_dir(tmp_path, qb_default_kernel="Image", kernel_imagetype="Image")
     (path / "Image").write_bytes(b"MZ\0\0" + b"\0" * 1000)
     assert open_deploy_dir(path).kernel == path / "Image"
+
+
+def test_an_image_with_a_boot_loader_may_name_no_kernel(tmp_path: Path) -> None:
+    path = deploy_dir(tmp_path, qb_default_kernel="none", qb_default_fstype="wic")
+    (path / ROOTFS).rename((path / ROOTFS).with_suffix(".wic"))
+    deploy = open_deploy_dir(path)
+    assert deploy.kernel is None
+    assert deploy.files() == sorted([deploy.rootfs, deploy.qemuboot.source])
+
+
+def test_no_kernel_and_no_boot_loader(tmp_path: Path) -> None:
+    path = deploy_dir(tmp_path, qb_default_kernel="none")
+    with pytest.raises(BuildError, match="its ext4 image has no boot loader"):
+        open_deploy_dir(path)
 
 
 def test_a_larger_file_than_the_file_system_is_no_damage(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import eventlog
 from tests.fakebitbake import FakePoky, fake_poky
 from tests.gitrepos import commit, git
 from tests.processes import SECONDS, wait_until_gone
@@ -66,7 +68,9 @@ def test_a_build_from_nothing_and_again(poky: FakePoky) -> None:
 
     seen = poky.seen()
     env = seen["env"]
-    assert seen["argv"][1:] == ["-c", "build", "my-image"]
+    assert seen["argv"][1:4] == ["-c", "build", "-w"]
+    assert seen["argv"][5:] == ["my-image"]
+    assert not Path(seen["argv"][4]).exists(), "the event log goes with the build"
     assert seen["cwd"] == str(build)
     assert env["DL_DIR"] == str(workspace / "downloads")
     assert env["SSTATE_DIR"] == str(workspace / "sstate-cache")
@@ -100,6 +104,99 @@ def test_a_build_from_nothing_and_again(poky: FakePoky) -> None:
     assert again.returncode == 0, again.stderr
     assert poky.record() != record
     wait_until_gone(*poky.pids())
+
+
+def tell(poky: FakePoky, tasks: int, *more: str) -> None:
+    """Let bitbake write an event log with so many tasks, and *more* lines."""
+    build = eventlog.Build(eventlog.maker(), tasks, 1_795_000_000.0)
+    lines = [*build.head(), *build.more(tasks), *more, *build.tail()]
+    (poky.control / "events").write_text("".join(lines))
+
+
+def test_what_bitbake_tells_goes_into_the_record(poky: FakePoky) -> None:
+    tell(poky, 39, eventlog.record("something odd", 30))
+    done = poky.call("build", "mine")
+    assert done.returncode == 0, done.stderr
+    assert "sstate has 51 of 53 wanted objects (0 of them on mirrors)" in done.stderr
+    assert "\x1b" not in done.stderr
+    record = poky.record()
+    figures = json.loads((record / "build.json").read_text())
+    assert figures["result"] == "succeeded"
+    assert figures["tasks"]["run"] == 39
+    assert figures["sstate"]["match_percent"] == 96
+    assert figures["image"]["rootfs_bytes"] == 1 << 20
+    assert figures["events"]["damaged"] == figures["events"]["unreadable"] == 0
+    assert figures["memory"]["host_used_peak"] > 0
+    assert figures["phases"][0]["name"] == "start"
+    tasks = [json.loads(line) for line in (record / "tasks.jsonl").read_text().splitlines()]
+    assert len(tasks) == 39
+    assert {task["outcome"] for task in tasks} == {"succeeded"}
+    times = json.loads((poky.workspace / "task-times.json").read_text())["tasks"]
+    assert len(times) == 39
+    assert not list((poky.workspace / "build-mine").glob(".events-*"))
+
+    shown = poky.call("build-stats")
+    assert shown.returncode == 0, shown.stderr
+    for text in (record.name, "39: 39 run", "51 of 53 wanted objects", "do_compile", "held it up"):
+        assert text in shown.stdout, text
+    assert json.loads(poky.call("build-stats", record.name, "--json").stdout) == {
+        "id": record.name, **figures,
+    }  # fmt: skip
+    tell(poky, 26)
+    assert poky.call("build", "mine").returncode == 0
+    both = poky.call("build-stats", record.name, "--compare", poky.record().name)
+    assert re.search(r"tasks run +39 +26 +-13 \(-33 %\)", both.stdout), both.stdout
+    assert re.search(r"recipe-2:do_compile +\d+\.\d +- ", both.stdout), both.stdout
+    assert poky.call("build-stats", "nonsense").returncode == 2
+
+
+def test_a_build_that_fails_leaves_its_figures(poky: FakePoky) -> None:
+    failed = {"_task": "do_compile", "_fn": "/x/a_1.bb", "_mc": "default", "pn": "a", "pv": "1",
+              "taskfile": "/x/a_1.bb", "logfile": "/l/log.do_compile.7", "time": 1_795_000_100.0,
+              "pid": 7}  # fmt: skip
+    tell(poky, 13, eventlog.line(eventlog.maker()("bb.build.TaskFailed", **failed)))
+    poky.do("fail")
+    done = poky.call("build", "mine")
+    assert done.returncode == 4
+    assert "FAILED  a:do_compile after 0 s" in done.stderr
+    figures = json.loads((poky.record() / "build.json").read_text())
+    assert figures["result"] == "failed"
+    assert [(t["recipe"], t["log"]) for t in figures["failed_tasks"]] == [
+        ("a", "/l/log.do_compile.7")
+    ]
+    assert figures["image"] is None
+    assert "1 failed" in poky.call("build-stats").stdout
+
+
+def test_what_cannot_be_followed_is_built_all_the_same(poky: FakePoky) -> None:
+    tell(poky, 13)
+    script = _BROKEN.format(driver=poky.argv("build", "mine")[2])
+    argv = [word if n != 2 else script for n, word in enumerate(poky.argv("build", "mine"))]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "the build goes on, but cannot be followed well: RuntimeError: odd" in done.stderr
+    assert done.stderr.count("cannot be followed") in (1, 2), "once, and at the end"
+    assert "RuntimeError: odd" in (poky.record() / "watch-error.log").read_text()
+    assert json.loads((poky.record() / "run.json").read_text())["result"] == "passed"
+
+
+#: The command line with a bug in what takes the events.
+_BROKEN = """\
+from yoctovirt.build.kas.trace import Trace
+def odd(*_):
+    raise RuntimeError("odd")
+Trace.add = odd
+{driver}
+"""
+
+
+def test_a_bitbake_that_writes_no_events_is_built_with_as_well(poky: FakePoky) -> None:
+    done = poky.call("build", "mine")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((poky.record() / "build.json").read_text())
+    assert figures["tasks"]["total"] == 0
+    assert figures["sstate"]["wanted"] == 53, "that is from the output"
+    assert poky.call("build-stats").returncode == 0
 
 
 def test_a_commit_that_its_branch_has_lost_builds_each_time(poky: FakePoky) -> None:
@@ -208,6 +305,8 @@ def test_ctrl_c_once_lets_the_tasks_finish(poky: FakePoky) -> None:
     wait_until_gone(*poky.pids())
     run = json.loads((poky.record() / "run.json").read_text())
     assert run["result"] == "interrupted"
+    figures = json.loads((poky.record() / "build.json").read_text())
+    assert figures["result"] == "interrupted"
     assert "Keyboard Interrupt, closing down" in (poky.record() / "build.log").read_text()
 
 

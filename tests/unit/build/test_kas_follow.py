@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ class Watched(Screen):
         self.said: list[str] = []
         self._at = interrupt_at
 
-    def status(self, text: str) -> None:
+    def status(self, text: str, more: Sequence[str] = ()) -> None:
         self.said.append(text)
         if self._at and self._at in text:
             self._at = ""

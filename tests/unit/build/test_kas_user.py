@@ -8,17 +8,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from yoctovirt.base.process import CommandLog
-from yoctovirt.build.kas import preflight
 from yoctovirt.build.kas.preflight import check_host
 from yoctovirt.build.kas.user import BuildUser, choose_build_user
 from yoctovirt.config.roles import load_role
 from yoctovirt.config.workspace import Workspace, find_workspace
+from yoctovirt.doctor import disk, preflight, tools
+from yoctovirt.doctor.sanity import Demands
 from yoctovirt.errors import InfrastructureError, UsageError
 
 ROOT = os.geteuid() == 0
@@ -168,11 +170,14 @@ def workspace(tmp_path: Path) -> Workspace:
     return find_workspace(tmp_path / "space", create=True)
 
 
+SMALL = Demands(("sh",), {}, 410, False, "C")
+
+
 @pytest.fixture
 def whole_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "HOST_TOOLS", {"sh": "dash"})
-    monkeypatch.setattr(preflight, "QUICK_TOOLS", {"ls": "coreutils"})
-    monkeypatch.setattr(preflight, "_check_locale", lambda: None)
+    """Demand so little that every host has it."""
+    monkeypatch.setattr(preflight, "demands_of", lambda subject: SMALL)
+    monkeypatch.setattr(tools, "QUICK_TOOLS", ("ls",))
 
 
 MYSELF = BuildUser(None, os.geteuid(), os.getegid(), Path("/"))
@@ -187,40 +192,37 @@ def test_a_whole_host_passes(workspace: Workspace) -> None:
 def test_missing_tools_are_named_by_their_packages(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    absent = {"no-such-tool": "one-package", "nor-this": "another"}
-    monkeypatch.setattr(preflight, "QUICK_TOOLS", {**absent, "nor-that": "another"})
-    with pytest.raises(InfrastructureError) as caught:
+    monkeypatch.setattr(tools, "QUICK_TOOLS", ("no-such-tool", "mke2fs-of-nobody"))
+    with pytest.raises(InfrastructureError, match="missing: mke2fs-of-nobody, no-such-tool"):
         check_host(load_role("quick"), workspace, MYSELF, fresh=False)
-    assert "another one-package" in caught.value.hint
     # The other roles need none of these.
     check_host(load_role("controller"), workspace, MYSELF, fresh=False)
+
+
+@pytest.mark.usefixtures("whole_host")
+def test_all_that_is_wrong_is_in_one_error(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "QUICK_TOOLS", ("no-such-tool",))
+    wanted = Demands(("sh",), {}, 5, False, "xx_XX.UTF-8")
+    monkeypatch.setattr(preflight, "demands_of", lambda subject: wanted)
+    with pytest.raises(InfrastructureError, match="3 things keep this host from") as caught:
+        check_host(load_role("quick"), workspace, MYSELF, fresh=False)
+    for check in ("disk.path", "user.locale", "tools.quick"):
+        assert check in caught.value.message
+        assert check in caught.value.hint
 
 
 @pytest.mark.usefixtures("whole_host")
 def test_disk_space_is_asked_for_a_build_from_nothing_only(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "free_bytes", lambda path: 20 << 30)
-    role = load_role("controller")
-    with pytest.raises(InfrastructureError, match=r"has 20\.0 GiB free; .* needs 150 GiB"):
+    role = replace(load_role("controller"), disk_gib=1 << 20)
+    monkeypatch.setattr(disk, "INODES_PER_GIB", 0)
+    monkeypatch.setenv("YOCTOVIRT_OFFLINE", "1")
+    with pytest.raises(InfrastructureError, match=r"GiB free at .*needs 1048576 GiB"):
         check_host(role, workspace, MYSELF, fresh=True)
     check_host(role, workspace, MYSELF, fresh=False)
-
-
-def test_a_host_without_the_locale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
-) -> None:
-    monkeypatch.setattr(preflight, "HOST_TOOLS", {})
-    monkeypatch.setattr(preflight, "QUICK_TOOLS", {})
-    tool = tmp_path / "locale"
-    tool.write_text("#!/bin/sh\necho C\necho de_DE.utf8\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(InfrastructureError, match=r"en_US\.UTF-8") as caught:
-        check_host(load_role("quick"), workspace, MYSELF, fresh=False)
-    assert "locale-gen" in caught.value.hint
-    tool.write_text("#!/bin/sh\necho en_US.utf8\n")
-    check_host(load_role("quick"), workspace, MYSELF, fresh=False)
 
 
 @pytest.mark.usefixtures("whole_host")

@@ -14,6 +14,7 @@ import yaml
 
 from yoctovirt.base.process import CommandLog
 from yoctovirt.config.kasfile import choose_release, flatten, kas_environment, releases, to_yaml
+from yoctovirt.config.kasschema import check_config
 from yoctovirt.config.layers import pins_of
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.roles import Role, load_role, role_files
@@ -155,27 +156,47 @@ def test_yaml_that_is_broken_is_named_by_file_line_and_column(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "words", "hint"),
     [
-        ("header: {version: 19}\nmachina: x\n", "machina"),
-        ("header: {version: 999}\n", "999"),
-        ("machine: x\n", "header"),
-        ("header: {version: 19, includes: [nowhere.yml]}\n", "nowhere.yml"),
-        ("header: {version: 19}\nrepos: {poky: {branch: 3}}\n", "branch"),
+        ("header: {version: 19}\nmachina: x\n", ":2:1: machina: there is no such key", "machine?"),
+        ("header: {version: 999}\n", ":1:10: header.version: 999 is greater than", "kas"),
+        ("machine: x\n", ":1:1: 'header' is a required property", "kas"),
+        (
+            "header: {version: 19}\nrepos: {poky: {branch: 3}}\n",
+            ":2:16: repos.poky.branch: 3 is not of type 'string'",
+            "kas",
+        ),
+        ("header: {version: 19}\nenv: {A: [1]}\n", ":2:7: env.A: [1] is not of type", "kas"),
     ],
 )
-def test_what_kas_refuses_is_the_users_to_mend(tmp_path: Path, text: str, words: str) -> None:
+def test_what_does_not_fit_kas_s_schema_is_named_by_its_place(
+    tmp_path: Path, text: str, words: str, hint: str
+) -> None:
     path = extra(tmp_path, text)
+    with pytest.raises(UsageError) as caught:
+        flatten(load_role("quick"), "scarthgap", CommandLog(), extra=[path])
+    assert f"{path}{words}" in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_what_kas_refuses_is_the_users_to_mend(tmp_path: Path) -> None:
+    path = extra(tmp_path, "header: {version: 19, includes: [nowhere.yml]}\n")
     with pytest.raises(UsageError, match="kas does not accept the configuration") as caught:
         flatten(load_role("quick"), "scarthgap", CommandLog(), extra=[path])
-    assert words in caught.value.message
+    assert "nowhere.yml" in caught.value.message
     assert "Traceback" not in caught.value.message
     assert "/tmp/yoctovirt-kas-" not in caught.value.message
     assert " - ERROR " not in caught.value.message
-    if "includes" in text:
-        assert "--with" in caught.value.hint
-    else:
-        assert str(path) in caught.value.message
+    assert "--with" in caught.value.hint
+
+
+def test_a_whole_configuration_is_held_to_kas_s_schema() -> None:
+    config = config_of("quick")
+    check_config(config, "quick")
+    config["repos"]["poky"]["layers"]["meta"] = 7
+    with pytest.raises(UsageError, match=r"repos\.poky\.layers\.meta: 7 is not") as caught:
+        check_config(config, "quick on scarthgap")
+    assert "the configuration of quick on scarthgap" in caught.value.message
 
 
 def test_a_role_of_the_workspace_may_include_ours(tmp_path: Path) -> None:

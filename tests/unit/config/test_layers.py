@@ -270,6 +270,34 @@ def test_a_mirror_of_another_user_serves(tmp_path: Path, mirrors: Path, upstream
     assert checkout(tmp_path, pin(upstream), mirrors=[str(mirrors)]) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_a_checkout_of_the_build_user_is_known_to_stand(
+    tmp_path: Path, mirrors: Path, upstream: Path
+) -> None:
+    made = Checkout(tmp_path / "layers", CommandLog(), Screen(quiet=True))
+    one = pin(upstream)
+    made.all([one], [str(mirrors)])
+    for folder, _, files in os.walk(tmp_path / "layers" / one.name):
+        for name in ("", *files):
+            os.chown(Path(folder) / name, 65534, 65534)
+    assert made.exactly_at(one)
+
+
+def test_a_mirror_that_may_not_be_read_is_said_to_be_that(
+    tmp_path: Path, mirrors: Path, upstream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As root everything may be read: the answer of the kernel is replaced, not the folder.
+    real = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: not str(path).endswith(".git") and real(path, mode)
+    )
+    with pytest.raises(InfrastructureError) as caught:
+        checkout(tmp_path, pin(upstream), mirrors=[str(mirrors)])
+    owner = mirrors.owner()
+    assert f"meta-one.git: it belongs to {owner}, and you may not read it" in caught.value.message
+    assert "chmod" in caught.value.message
+
+
 def test_nothing_reachable_names_all_that_was_tried_and_what_to_set(tmp_path: Path) -> None:
     sha = "1" * 40
     broken = tmp_path / "m" / "meta-one.git"

@@ -81,7 +81,7 @@ def test_an_unknown_release_is_answered_with_near_matches() -> None:
 def test_a_branch_without_a_commit(tmp_path: Path) -> None:
     error = refused(tmp_path, repos("a: {url: 'https://x.invalid/a',", "    branch: main}"))
     assert error.message.startswith(f"{tmp_path}/mine.yml:3: repository a is not pinned")
-    assert "missing" in error.message
+    assert "it has no commit" in error.message
     assert "the commit of branch main" in error.hint
 
 

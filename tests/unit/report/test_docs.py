@@ -26,8 +26,10 @@ def keys(value: Any) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "make", [samples.green_run, samples.red_run, samples.boot_failed_run, samples.killed_run]
-)
+    "make",
+    [samples.green_run, samples.red_run, samples.boot_failed_run, samples.killed_run,
+     samples.built_run],
+)  # fmt: skip
 def test_every_key_is_documented(tmp_path: Path, make: samples.Maker) -> None:
     named = set(re.findall(r"`([^`\n]+)`", DOCS.read_text(encoding="utf-8")))
     folder = make(tmp_path)
@@ -35,5 +37,9 @@ def test_every_key_is_documented(tmp_path: Path, make: samples.Maker) -> None:
     commands = folder / "node-commands.jsonl"
     if commands.exists():
         found |= keys([json.loads(line) for line in commands.read_text().splitlines()])
+    if (folder / "build.json").exists():
+        found |= keys(json.loads((folder / "build.json").read_text()))
+        tasks = (folder / "tasks.jsonl").read_text().splitlines()
+        found |= keys([json.loads(line) for line in tasks])
     assert len(found) > 30
     assert found <= named, found - named

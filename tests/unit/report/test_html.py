@@ -12,6 +12,7 @@ import pytest
 from tests import samples
 from yoctovirt.report.html import render_html, write_html
 from yoctovirt.report.text import Budget, clip, plain
+from yoctovirt.report.timeline import KINDS
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -282,6 +283,10 @@ def test_every_text_has_the_contrast_of_wcag_aa(tmp_path: Path, theme: int) -> N
             assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
     for badge in ("ok", "bad", "warn", "off"):
         assert contrast("#fff", colours[badge]) >= 4.5, badge
+    kinds = dict(re.findall(r"\.t-([a-z]+) \{ background: (#[0-9a-f]+)", html))
+    assert set(kinds) == set(KINDS)
+    for kind, colour in kinds.items():
+        assert contrast("#fff", colour) >= 4.5, kind
 
 
 # Text ---------------------------------------------------------------------------

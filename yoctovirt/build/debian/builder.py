@@ -19,24 +19,22 @@ from typing import IO
 from yoctovirt.base.files import (
     Lock,
     disk_error,
-    free_bytes,
-    human_bytes,
     make_folder,
 )
-from yoctovirt.base.process import CommandLog, Guarded, missing_tool
+from yoctovirt.base.process import CommandLog, Guarded
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.debian import layout, overlay
 from yoctovirt.build.debian.failures import explain
 from yoctovirt.build.debian.hostapt import HostApt, find_host_apt
+from yoctovirt.build.debian.preflight import make_subject
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
 from yoctovirt.config.roles import DebianImage, Role
+from yoctovirt.doctor.preflight import before_build
 from yoctovirt.errors import InfrastructureError, UsageError
 from yoctovirt.pins.sources import offline
 
 #: Raised when this module makes another image of the same inputs.
 BUILDER_VERSION = 1
-#: Disk that one build needs: the tree and the image, side by side.
-NEEDED_BYTES = 2_800_000_000
 INITRD_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 _HOOK = Path(__file__).with_name("hook.sh")
 
@@ -73,10 +71,12 @@ def build(
     build_log: Path,
     force: bool = False,
     mode: str | None = None,
+    preflight: bool = True,
 ) -> DeployDir:
     """Return the deploy directory of *role*, built where the cache has none.
 
-    *mode* is mmdebstrap's (``root``, ``unshare``), by default what the user can.
+    *mode* is mmdebstrap's (``root``, ``unshare``), by default what the user can; *preflight*
+    says whether to look first if the host is fit for it.
     Raises InfrastructureError where the host lacks something, BuildError where
     the packages do not go together.
     """
@@ -103,7 +103,8 @@ def build(
                 f"offline, and the cache has no image of role {role.name} for this host: {final}",
                 "build it once with a network, or copy that folder from a host that has it",
             )
-        _preflight(folder)
+        if preflight:
+            before_build(make_subject(role, cache_dir, cache_dir), screen)
         work = Path(tempfile.mkdtemp(prefix=f".tmp-{key}-", dir=folder))
         try:
             _bootstrap(role, host, work, log, screen, build_log, mode or _default_mode())
@@ -143,52 +144,21 @@ def _default_mode() -> str:
     return "root" if os.geteuid() == 0 else "unshare"
 
 
-def _preflight(folder: Path) -> None:
-    """Fail before the work where the work would fail."""
-    tools = ["mmdebstrap", "mke2fs", "mount", "unshare"] + (["newuidmap"] if os.geteuid() else [])
-    for tool in tools:
-        if shutil.which(tool, path=_path()) is None:
-            raise missing_tool(tool)
-    free = free_bytes(folder)
-    if free < NEEDED_BYTES:
-        raise InfrastructureError(
-            f"{folder} has {human_bytes(free)} free; building the image needs "
-            f"{human_bytes(NEEDED_BYTES)}",
-            "free some space, or name another folder in YOCTOVIRT_CACHE_DIR",
-        )
-    if os.geteuid():
-        _check_user_namespaces()
-
-
-def _check_user_namespaces() -> None:
-    probe = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "true"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if probe.returncode:
-        raise InfrastructureError(
-            f"this user may not make user namespaces: {probe.stderr.strip()}",
-            "run as root, or allow them: sysctl kernel.apparmor_restrict_unprivileged_userns=0 "
-            "(Ubuntu 24.04), user.max_user_namespaces (elsewhere)",
-        )
-    import getpass
-
-    user = getpass.getuser()
-    names = (f"{user}:", f"{os.getuid()}:")
-    for table in (Path("/etc/subuid"), Path("/etc/subgid")):
-        lines = table.read_text().splitlines() if table.is_file() else []
-        if not any(line.startswith(names) for line in lines):
-            raise InfrastructureError(
-                f"user {user} has no range in {table}",
-                f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
-            )
-
-
 def _path() -> str:
     """PATH with the administrator's folders, which a normal user's lacks on Debian."""
     return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def _own_mounts() -> list[str]:
+    """Return the prefix of a command whose mounts shall end with its processes.
+
+    As root mmdebstrap mounts into the tree, and where it is killed nobody would unmount. In a
+    chroot whose root is no mount point, unshare cannot make its mounts private.
+    """
+    for prefix in (["unshare", "--mount"], ["unshare", "--mount", "--propagation", "unchanged"]):
+        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
+            return prefix
+    return []
 
 
 def _argv(role: Role, host: HostApt, mode: str) -> list[str]:
@@ -198,6 +168,7 @@ def _argv(role: Role, host: HostApt, mode: str) -> list[str]:
                 "/etc/kernel/postinst.d/initramfs-tools")  # fmt: skip
     packages = [host.kernel_package, "cpio", *spec.packages]
     return [
+        *(_own_mounts() if mode == "root" else []),
         "mmdebstrap",
         "--variant=apt",
         f"--mode={mode}",
@@ -294,7 +265,7 @@ def _run(
     screen: Screen,
 ) -> None:
     start = build_log.stat().st_size
-    job = Guarded(argv, env=env, output=output, grace=15.0, discard=[work], pass_fds=fds)
+    job = Guarded(argv, env=env, output=output, grace=2.0, discard=[work], pass_fds=fds)
     try:
         with build_log.open("rb") as seen:
             seen.seek(start)

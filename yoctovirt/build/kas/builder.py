@@ -13,17 +13,24 @@ from yoctovirt.base.files import Lock, disk_error, locked, make_folder, write_at
 from yoctovirt.base.process import CommandLog, Guarded
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
+from yoctovirt.build.kas.caches import prepare_folders, settle_servers
 from yoctovirt.build.kas.call import BitbakeCall
+from yoctovirt.build.kas.container import MARK, Container, check_mark, open_container
 from yoctovirt.build.kas.failures import explain
+from yoctovirt.build.kas.figures import add_image
 from yoctovirt.build.kas.follow import build_figures, follow
 from yoctovirt.build.kas.preflight import check_host
+from yoctovirt.build.kas.trace import Trace
 from yoctovirt.build.kas.user import BuildUser, choose_build_user
+from yoctovirt.build.kas.watch import Watch, watched
 from yoctovirt.config.kasfile import choose_release, flatten, kas_environment, to_yaml
 from yoctovirt.config.layers import Checkout, pins_of
 from yoctovirt.config.matrix import refuse_unresolved
 from yoctovirt.config.roles import Role
+from yoctovirt.config.site import SHARED, load_site, shared_folders
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BuildError
+from yoctovirt.pins.sources import offline
 
 #: Seconds that bitbake's server has to write its caches after the build.
 SERVER_SECONDS = 60.0
@@ -43,6 +50,8 @@ class KasOptions:
     extra: tuple[Path, ...] = ()  #: kas files of the user, merged last
     features: tuple[str, ...] = ()  #: optional features of the role
     bitbake: BitbakeCall = field(default_factory=BitbakeCall)
+    preflight: bool = True  #: look first whether the host is fit for it
+    container: str | None = None  #: engine to build with, or ``any``; None: on this host
 
     def names_anything(self) -> bool:
         """Whether the call asks for anything that only kas can do."""
@@ -51,6 +60,7 @@ class KasOptions:
             or self.machine
             or self.extra
             or self.features
+            or self.container
             or self.bitbake.names_anything()
         )
 
@@ -64,6 +74,7 @@ class KasResult:
     config: dict[str, Any]
     figures: dict[str, int]
     runqemu: Path | None  #: of the release that the image was built with
+    trace: Trace  #: what bitbake's events told
 
 
 def build(
@@ -84,11 +95,21 @@ def build(
     """
     release, user = check_call(role, workspace, options)
     build_dir = build_dir_for(workspace, role.name, release)
-    check_host(role, workspace, user, fresh=not list(build_dir.glob("tmp*")))
+    site = load_site(workspace.path)
     config = flatten(
         role, release, log,
-        extra=options.extra, machine=options.machine, features=options.features,
+        extra=options.extra, machine=options.machine, features=options.features, site=site,
     )  # fmt: skip
+    shared = shared_folders(config, workspace.path)
+    check_mark(build_dir, bool(options.container))
+    box = None
+    if options.container:
+        box = open_container(options.container, role, workspace, config, shared, user, log)
+    elif options.preflight:
+        check_host(
+            role, workspace, user, not list(build_dir.glob("tmp*")),
+            release=release, build_dir=build_dir, screen=screen,
+        )  # fmt: skip
     layers = workspace.path / "layers" / release
     make_folder(build_dir)
     busy = f"{build_dir} is in use: another build of {role.name} is running"
@@ -99,27 +120,36 @@ def build(
         for name in checkout.branchless:
             # kas refuses a commit that is not on the branch named beside it.
             config["repos"][name]["branch"] = None
-        drop_defaults(config)
+        for warning in (*site.left_out(offline()), *settle_servers(config)):
+            screen.note(f"warning: {warning}")
         text = to_yaml(config)
         write_atomically(record / "kas.yml", text)
         source = make_folder(workspace.path / "config") / f"{role.name}-{release}.yml"
         write_atomically(source, text)
         write_atomically(build_dir / RELEASE_FILE, f"{release}\n")
+        if box:
+            write_atomically(build_dir / MARK, f"{box.engine}\n")
         share_hash_equivalence(workspace, build_dir, release)
-        shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
-        folders = [layers, build_dir, *shared, workspace.path / "hashserv", source.parent]
+        folders = [layers, build_dir, workspace.path / "hashserv", source.parent]
         user.take(folders, log)
+        prepare_folders(shared, workspace, user, log)
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
-        status, said = run_kas(
-            ["build", *skip, *options.bitbake.kas_words(str(source))],
-            workspace, layers, build_dir, user, log, screen, build_log, lock,
-        )  # fmt: skip
+        with watched(build_dir, record, user, log, screen, workspace.path) as watch:
+            call = options.bitbake.kas_words(str(source), ("-w", str(watch.events)))
+            status, said = run_kas(
+                ["build", *skip, *call],
+                workspace, layers, build_dir, user, log, screen, build_log, lock,
+                box=box, watch=watch,
+            )  # fmt: skip
+            watch.status = status
     if status:
         raise explain(said, status, build_log, layers=layers, build_dir=build_dir)
     figures = build_figures(said)
     wanted = options.bitbake.makes_image(config["target"])
     deploy = _find_deploy_dir(config, build_dir) if wanted else None
-    return KasResult(deploy, release, config, figures, find_runqemu(layers))
+    if deploy is not None:
+        add_image(record, deploy)
+    return KasResult(deploy, release, config, figures, find_runqemu(layers), watch.trace)
 
 
 def check_call(role: Role, workspace: Workspace, options: KasOptions) -> tuple[str, BuildUser]:
@@ -155,11 +185,6 @@ def find_runqemu(layers: Path) -> Path | None:
         if script.is_file():
             return script
     return None
-
-
-def drop_defaults(config: dict[str, Any]) -> None:
-    """Leave DL_DIR and SSTATE_DIR to the environment, where kas has words for them."""
-    config.get("local_conf_header", {}).pop("shared-folders", None)
 
 
 def kas_must_check_out(
@@ -201,18 +226,23 @@ def share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str) 
 
 
 def kas_call(
-    words: list[str], workspace: Workspace, layers: Path, build_dir: Path, user: BuildUser
+    words: list[str],
+    workspace: Workspace,
+    layers: Path,
+    build_dir: Path,
+    user: BuildUser,
+    box: Container | None = None,
 ) -> tuple[list[str], dict[str, str]]:
     """Return the command ``kas WORDS`` as *user* runs it, and what we add to its environment."""
     ours = {
         "KAS_WORK_DIR": str(layers),
         "KAS_BUILD_DIR": str(build_dir),
-        "DL_DIR": str(workspace.path / "downloads"),
-        "SSTATE_DIR": str(workspace.path / "sstate-cache"),
         # kas brings a HOME of its own, so that ~/.gitconfig does not count.
         "GITCONFIG_FILE": str(workspace.path / "config" / "gitconfig"),
+        # They win over what the kas file has for them.
+        **{name: os.environ[name] for name in SHARED if os.environ.get(name)},
     }
-    return user.argv([sys.executable, "-m", "kas", *words]), ours
+    return user.argv(box.argv(words, ours) if box else [sys.executable, "-m", "kas", *words]), ours
 
 
 def run_kas(
@@ -225,28 +255,41 @@ def run_kas(
     screen: Screen,
     output_log: Path,
     lock: Lock,
+    *,
+    box: Container | None = None,
+    watch: Watch | None = None,
 ) -> tuple[int, str]:
-    """Run ``kas WORDS`` in *build_dir*; return its exit status and what it printed.
+    """Run ``kas WORDS`` in *build_dir*, in the container *box* where there is one.
 
-    The output is appended to *output_log*; *lock* is held until all of bitbake has ended,
-    also where we are killed. Raises KeyboardInterrupt when bitbake has ended after Ctrl-C.
+    Return its exit status and what it printed. The output is appended to *output_log*; *lock*
+    is held until all of bitbake has ended, also where we are killed. Raises KeyboardInterrupt
+    when bitbake has ended after Ctrl-C.
     """
-    argv, ours = kas_call(words, workspace, layers, build_dir, user)
-    write_atomically(Path(ours["GITCONFIG_FILE"]), GITCONFIG)
+    argv, ours = kas_call(words, workspace, layers, build_dir, user, box)
+    write_atomically(workspace.path / "config" / "gitconfig", GITCONFIG)
+    env = {**kas_environment(user.home), **ours}
+    if box:
+        env = box.environment(user.home, ours)
+        ours = {name: env[name] for name in ("KAS_CONTAINER_ENGINE", "KAS_WORK_DIR")}
     screen.command(log.note(argv, env=ours))
     with output_log.open("ab") as output:
         start = output_log.stat().st_size
         job = Guarded(
             argv,
             cwd=build_dir,
-            env={**kas_environment(user.home), **ours},
+            env=env,
             output=output,
             grace=15.0,
             linger=SERVER_SECONDS,
             # Where we are killed, the next build waits until all of this one has ended.
             lock=lock,
         )
-        status = follow(job, output_log, start, screen)
+        try:
+            status = follow(job, output_log, start, screen, watch)
+        except BaseException:
+            if box:
+                box.stop(user)
+            raise
     with output_log.open("rb") as written:
         written.seek(start)
         return status, written.read().decode(errors="replace")

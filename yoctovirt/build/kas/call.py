@@ -99,12 +99,15 @@ class BitbakeCall:
         names = (*_NO_IMAGE, *_NO_IMAGE_WITH_VALUE)
         return not any(given[name.strip("-").replace("-", "_")] for name in names)
 
-    def kas_words(self, source: str) -> list[str]:
-        """Return the arguments of ``kas build`` behind its ``--skip`` options."""
+    def kas_words(self, source: str, more: Sequence[str] = ()) -> list[str]:
+        """Return the arguments of ``kas build`` behind its ``--skip`` options.
+
+        *more* are arguments of bitbake of our own.
+        """
         words = [f"--target={name}" for name in self.targets]
         if self.task:
             words.append(f"--task={self.task}")
-        handed_on = self._handed_on()
+        handed_on = [*more, *self._handed_on()]
         return [*words, source, *(["--", *handed_on] if handed_on else [])]
 
     def bitbake_words(self, target: str | Sequence[str]) -> list[str]:

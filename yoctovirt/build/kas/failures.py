@@ -11,8 +11,8 @@ from typing import Any
 
 from yoctovirt.build.kas.causes import Cause, find_cause
 from yoctovirt.build.kas.excerpt import MAX_LINES, bitbake_text, error_lines, last_words, read_log
-from yoctovirt.build.kas.preflight import HOST_TOOLS, QUICK_TOOLS
 from yoctovirt.build.kas.recipes import Place, layer_of, look_up
+from yoctovirt.doctor.packages import find_manager
 from yoctovirt.errors import BuildError, InfrastructureError, YoctovirtError
 from yoctovirt.pins.sources import offline
 
@@ -185,11 +185,7 @@ def explain(
 def _notes(cause: Cause, layers: Path | None, build_dir: Path | None) -> tuple[str, ...]:
     """Return what can be found out about *cause* besides: layers with a recipe, packages."""
     if cause.look_up == "host-tools":
-        names = cause.values["tools"].split()
-        known = HOST_TOOLS | QUICK_TOOLS
-        packages = sorted({known[name] for name in names if name in known})
-        install = f"apt-get install --no-install-recommends {' '.join(packages)}"
-        return (f"on Debian and Ubuntu: {install}",) if packages else ()
+        return (f"as root: {find_manager().line(cause.values['tools'].split())}",)
     if cause.look_up == "recipes" and layers and build_dir:
         same, near = look_up(cause.values["name"], layers, build_dir)
         if same:

@@ -12,6 +12,7 @@ from typing import IO
 
 from yoctovirt.base.process import Guarded
 from yoctovirt.base.screen import Screen
+from yoctovirt.build.kas.watch import Watch
 
 #: Seconds that a bitbake that was told twice to stop has before it is killed.
 STOP_SECONDS = 60.0
@@ -55,25 +56,29 @@ def interrupt_bitbake(guard: int) -> bool:
     return found
 
 
-def follow(job: Guarded, log: Path, start: int, screen: Screen) -> int:
+def follow(job: Guarded, log: Path, start: int, screen: Screen, watch: Watch | None = None) -> int:
     """Wait for kas, showing what bitbake does; Ctrl-C once is graceful, twice is now.
 
+    *watch* is told the lines of the output, and shows what bitbake's events say.
     Raises KeyboardInterrupt when all has ended after an interrupt.
     """
     try:
         with log.open("rb") as lines:
             lines.seek(start)
-            return _follow(job, lines, screen)
+            return _follow(job, lines, screen, watch)
     except BaseException:
         job.stop()
         raise
 
 
-def _follow(job: Guarded, lines: IO[bytes], screen: Screen) -> int:
+def _follow(job: Guarded, lines: IO[bytes], screen: Screen, watch: Watch | None) -> int:
+    output = _Output(lines, screen, watch)
+    if watch is not None:
+        watch.root = job.pid
     interrupted = 0
     while True:
         try:
-            status = _wait(job, lines, screen, STOP_SECONDS if interrupted > 1 else None)
+            status = _wait(job, output, STOP_SECONDS if interrupted > 1 else None)
             break
         except KeyboardInterrupt:
             interrupted += 1
@@ -93,16 +98,37 @@ def _follow(job: Guarded, lines: IO[bytes], screen: Screen) -> int:
     return status
 
 
-def _wait(job: Guarded, lines: IO[bytes], screen: Screen, limit: float | None) -> int:
+def _wait(job: Guarded, output: _Output, limit: float | None) -> int:
     waited = 0.0
     while True:
         with suppress(subprocess.TimeoutExpired):
-            return job.wait(0.3)
+            status = job.wait(0.3)
+            output.look()
+            return status
         waited += 0.3
-        for line in lines.readlines():
-            _progress(line.decode(errors="replace"), screen.status)
+        output.look()
         if limit is not None and waited > limit:
             raise subprocess.TimeoutExpired("kas", limit)
+
+
+class _Output:
+    """The output of kas, handed on line by line."""
+
+    def __init__(self, lines: IO[bytes], screen: Screen, watch: Watch | None) -> None:
+        self._lines, self._screen, self._watch = lines, screen, watch
+        self._rest = b""
+
+    def look(self) -> None:
+        """Take the whole lines that have come since the last look."""
+        *whole, self._rest = (self._rest + self._lines.read()).split(b"\n")
+        for line in whole:
+            text = line.decode(errors="replace")
+            if self._watch is not None:
+                self._watch.line(text)
+            else:
+                _progress(text, self._screen.status)
+        if self._watch is not None:
+            self._watch.tick()
 
 
 def _progress(line: str, show: Callable[[str], None]) -> None:

@@ -21,6 +21,7 @@ from yoctovirt.base.files import locked, make_folder, write_atomically
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.kas.builder import kas_must_check_out, run_kas, share_hash_equivalence
+from yoctovirt.build.kas.caches import prepare_folders
 from yoctovirt.build.kas.failures import explain
 from yoctovirt.build.kas.preflight import check_host
 from yoctovirt.build.kas.user import BuildUser, choose_build_user
@@ -29,6 +30,7 @@ from yoctovirt.config.kasfile import flatten, to_yaml
 from yoctovirt.config.layers import Checkout, pins_of
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.roles import Role
+from yoctovirt.config.site import shared_folders
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BuildError, InfrastructureError
 
@@ -127,7 +129,7 @@ def prepared(
     Raises UsageError and InfrastructureError for what keeps that from being done.
     """
     user = choose_build_user(build_user)
-    check_host(role, workspace, user, fresh=False)
+    check_host(role, workspace, user, fresh=False, release=cell.release)
     config = flatten(role, cell.release, log, machine=cell.machine, features=cell.features)
     # Also keeps poky's sanity check from asking its own server, and shows what a parse
     # would want from the network.
@@ -143,7 +145,7 @@ def prepared(
             screen.note(f"warning: {warning}")
         for name in checkout.branchless:
             config["repos"][name]["branch"] = None
-        config.get("local_conf_header", {}).pop("shared-folders", None)
+        shared = shared_folders(config, workspace.path)
         text = to_yaml(config)
         write_atomically(output_log.with_suffix(".yml"), text)
         source = make_folder(workspace.path / "config") / f"resolve-{cell.release}.yml"
@@ -151,8 +153,8 @@ def prepared(
         for name in WRITTEN:
             (build_dir / name).unlink(missing_ok=True)
         share_hash_equivalence(workspace, build_dir, cell.release)
-        shared = [make_folder(workspace.path / name) for name in ("downloads", "sstate-cache")]
-        user.take([layers, build_dir, *shared, workspace.path / "hashserv", source.parent], log)
+        user.take([layers, build_dir, workspace.path / "hashserv", source.parent], log)
+        prepare_folders(shared, workspace, user, log)
         skip = () if kas_must_check_out(config, checkout) else ("--skip", "repos_checkout")
         target = config["target"]
 

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+# Without it nova schedules no server.
+RDEPENDS:${PN} += "openstack-placement"
