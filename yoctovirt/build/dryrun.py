@@ -98,7 +98,7 @@ def _kas_steps(role: Role, workspace: Workspace, options: KasOptions) -> list[St
         box = open_container(options.container, role, workspace, config, shared, user, CommandLog())
     checkout = Checkout(layers, CommandLog(), Screen(quiet=True))
     fetching = checkout.planned(pins_of(config))
-    steps = [Step("run", paste_form(call)) for call in fetching]
+    steps = [Step("run", paste_form(call)) for calls in fetching.values() for call in calls]
     for name in checkout.branchless:
         config["repos"][name]["branch"] = None
     source = workspace.path / "config" / f"{role.name}-{release}.yml"
@@ -117,7 +117,7 @@ def _kas_steps(role: Role, workspace: Workspace, options: KasOptions) -> list[St
         call = ["chown", "-h", "-R", f"{user.uid}:{user.gid}", *map(str, owned)]
         steps.append(Step("run", paste_form(call), ("where they belong to somebody else",)))
     words = ["build", *options.bitbake.kas_words(str(source))]
-    if not fetching and not builder.kas_must_check_out(config, checkout):
+    if not builder.kas_must_check_out(config, checkout, fetching):
         words[1:1] = ["--skip", "repos_checkout"]
     argv, ours = builder.kas_call(words, workspace, layers, build_dir, user, box)
     steps += [

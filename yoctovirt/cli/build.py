@@ -177,12 +177,15 @@ def _print_plan(roles: list[Role], workspace: Workspace, options: KasOptions, fo
 
     if not (workspace.path / WORKSPACE_FILE).is_file():
         _print_step(file_step(workspace.path / WORKSPACE_FILE, TEMPLATE))
+    seen: set[Step] = set()  # what is done for one role need not be done for the next
     for role in roles:
         click.echo(f"==> build {role.name}")
         click.echo(f"write {workspace.runs}/<time>-build-{role.name}/")
         click.echo("    | run.json, commands.log, build.log (see docs/run-record.md)")
         for step in planned_steps(role, workspace, options, force=force):
-            _print_step(step)
+            if step not in seen:
+                _print_step(step)
+            seen.add(step)
 
 
 def _print_step(step: Step) -> None:

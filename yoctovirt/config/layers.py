@@ -69,16 +69,18 @@ class Checkout:
             lock.release()
         return warnings
 
-    def planned(self, pins: Iterable[Pin], mirrors: list[str] | None = None) -> list[list[str]]:
-        """Return the git calls that :meth:`all` would begin with; nothing is written.
+    def planned(
+        self, pins: Iterable[Pin], mirrors: list[str] | None = None
+    ) -> dict[str, list[list[str]]]:
+        """Return the git calls of :meth:`all` for each repository that it would fetch.
 
-        Of each repository the first source only (of folders the first that is there):
-        whether a second one is asked is known when the first has failed.
+        Nothing is written. Of each repository the first source only (of folders the first
+        that is there): whether a second one is asked is known when the first has failed.
         """
         self.branchless = set()
         mirrors = mirror_list() if mirrors is None else mirrors
         check_mirrors(mirrors)
-        calls: list[list[str]] = []
+        calls: dict[str, list[list[str]]] = {}
         with git_settings(self._log) as self._calls:
             for pin in pins:
                 final = self._folder / pin.name
@@ -95,7 +97,7 @@ class Checkout:
                     else pin.commit
                 )
                 inside = ["git", "-C", str(work)]
-                calls += [
+                calls[pin.name] = [
                     ["git", "init", "-q", str(work)],
                     [*inside, "remote", "add", "origin", pin.url],
                     [*inside, "fetch", "-q", "--no-tags", "--update-shallow", source, ref],

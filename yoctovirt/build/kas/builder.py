@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,17 +187,20 @@ def find_runqemu(layers: Path) -> Path | None:
     return None
 
 
-def kas_must_check_out(config: dict[str, Any], checkout: Checkout) -> bool:
+def kas_must_check_out(
+    config: dict[str, Any], checkout: Checkout, fetched: Collection[str] = ()
+) -> bool:
     """Whether kas has more to do with the repositories than we have done.
 
-    Its `git checkout` of what stands at its commit changes nothing, but locks the index:
-    of two builds that start at once, one would die of the other's lock. Patches and
-    signatures are left to kas, and so is the way back from what it had patched.
+    Those in *fetched* are taken to stand where they should. Its `git checkout` of what stands
+    at its commit changes nothing, but locks the index: of two builds that start at once, one
+    would die of the other's lock. Patches and signatures are left to kas, and so is the way
+    back from what it had patched.
     """
     repos = [repo or {} for repo in config["repos"].values()]
     if any(repo.get("patches") or repo.get("signed") for repo in repos):
         return True
-    return not all(checkout.exactly_at(pin) for pin in pins_of(config))
+    return not all(pin.name in fetched or checkout.exactly_at(pin) for pin in pins_of(config))
 
 
 def share_hash_equivalence(workspace: Workspace, build_dir: Path, release: str) -> None:
