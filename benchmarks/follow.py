@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from yoctovirt.base.process import CommandLog
@@ -71,12 +72,17 @@ def catch_up(watch: Watch, completed: int) -> None:
         time.sleep(TICK)
 
 
+def drain(master: int) -> None:
+    """Be the terminal: read what is drawn, and forget it."""
+    with suppress(OSError):  # the other end was closed
+        while os.read(master, 1 << 16):
+            pass
+
+
 def main() -> None:
     os.environ["TERM"] = "xterm"
     master, slave = pty.openpty()
-    threading.Thread(
-        target=lambda: [os.read(master, 1 << 16) for _ in iter(int, 1)], daemon=True
-    ).start()
+    threading.Thread(target=drain, args=(master,), daemon=True).start()
     screen = Screen(os.fdopen(slave, "w"))
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
@@ -107,16 +113,14 @@ def main() -> None:
                 generator.close()
                 catch_up(watch, TASKS)
             total = reader_cpu(pid)
-            peaks = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, reader_peak(pid))
-            size = log.stat().st_size
+            size, peak = log.stat().st_size, reader_peak(pid)
             watch.close()
+            peaks = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, peak)
         finally:
             watch.stop()
         tasks = len(watch.trace.done)
     share = 100 * (ours + theirs) / age
-    print(
-        f"{tasks} tasks followed in {time.monotonic() - begun:.0f} s; tasks.jsonl {size >> 10} KiB"
-    )
+    print(f"{tasks} tasks followed in {time.monotonic() - begun:.0f} s; log of {size >> 20} MiB")
     print(f"window of {age:.0f} s, {RATE:.1f} tasks a second: {share:.2f} % of one core "
           f"(ours {ours:.2f} s, reader {theirs:.2f} s)")  # fmt: skip
     print(f"reader, whole log: {total:.1f} s of processor time")

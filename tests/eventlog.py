@@ -144,8 +144,8 @@ class Build:
                 return
             name = self._running.pop(0)
             self.now += TASKS[name.partition(".")[2]] / THREADS
-            for _ in range(3):
-                yield record("DEBUG: " + "a line of the log of a task " * 8)
+            for _ in range(4):
+                yield record("DEBUG: " + "a line of the log of a task " * 20)
             yield self._task("TaskSucceeded", name)
             self.stats["completed"] += 1
             yield from self._queue("runQueueTaskCompleted", name)
