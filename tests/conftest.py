@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 # A shell that starts us in the background lets us, and all that we start, inherit an ignored
 # SIGINT. The tests press Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# What the caller's site has, is not of the tests.
+os.environ.pop("YOCTOVIRT_SITE", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -145,6 +145,6 @@ def test_without_the_password(team: Team) -> None:
     five.env["NETRC_FILE"] = "/dev/null"
     done = five.run("fetch", "quick", timeout=2400)
     assert done.returncode == 3, done.stdout + done.stderr
-    assert re.search(rf"    {team.url}/downloads/\S+\.deb: \S*authentication", done.stderr, re.I)
+    assert re.search(rf"    {team.url}/downloads/\S+\.deb: 401 Unauthorized", done.stderr)
     assert f"{NOWHERE['YV_DEBIAN_MIRROR']}/pool/" in done.stderr
     five.assert_nothing_left()

@@ -84,6 +84,12 @@ ERROR: Fetcher failure for URL: 'http://127.0.0.1:18081/sum-1.0.tar.gz'. Checksu
 File: '/w/dl/sum-1.0.tar.gz.tmp' has sha256 checksum '5891b5b522' when '{"0" * 10}' was expected
 ERROR: Bitbake Fetcher Error: FetchError('Unable to fetch URL from any source.', 'http://127.0.0.1:18081/sum-1.0.tar.gz')
 """
+DENIED = HOST.replace(
+    "Resolving no.example.invalid (no.example.invalid)... failed: Name or service not known.\n"
+    "wget: unable to resolve host address ‘no.example.invalid’\n",
+    "HTTP request sent, awaiting response... 401 Unauthorized\n\n"
+    "Username/Password Authentication Failed.\n",
+)
 OFFLINE = """\
 DEBUG: Trying PREMIRRORS
 DEBUG: Trying Upstream
@@ -114,9 +120,10 @@ def test_each_place_with_its_answer() -> None:
         ),
         (GIT_GONE, "repository 'http://127.0.0.1:18081/x.git/' not found", True),
         (SUM, "checksum mismatch: sha256 is 5891b5b522, expected 0000000000", True),
+        (DENIED, "401 Unauthorized", False),
         (OFFLINE, "not asked (offline)", False),
     ],
-    ids=["404", "host", "git host", "git 404", "checksum", "offline"],
+    ids=["404", "host", "git host", "git 404", "checksum", "401", "offline"],
 )
 def test_whether_a_source_is_gone_or_its_host_out_of_reach(
     log: str, reason: str, gone: bool

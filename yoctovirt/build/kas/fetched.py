@@ -15,6 +15,7 @@ _ASKS = "Fetcher accessed the network with the command "
 _URL = re.compile(r"[a-z][a-z0-9+]*://[^\s'\"]+")
 _REASONS = (
     (re.compile(r"ERROR (\d{3}: [^\n]*?)\.?$", re.MULTILINE), "{}"),
+    (re.compile(r"awaiting response\.\.\. ([45]\d\d[^\n]*)"), "{}"),
     (re.compile(r"unable to resolve host address|Could not resolve host"), "unknown host"),
     (re.compile(r"Connecting to .* failed: ([^\n.]*)"), "{}"),
     (re.compile(r"ERROR: (cannot verify [^\n]*certificate)"), "{}"),
