@@ -79,6 +79,7 @@ def _debian_steps(role: Role, workspace: Workspace, force: bool) -> list[Step]:
 def _kas_steps(role: Role, workspace: Workspace, options: KasOptions) -> list[Step]:
     from yoctovirt.build.kas import builder
     from yoctovirt.build.kas.container import open_container
+    from yoctovirt.build.kas.watch import EVENTS_FILE
     from yoctovirt.config.kasfile import flatten, to_yaml
     from yoctovirt.config.layers import Checkout, pins_of
     from yoctovirt.config.show import bblayers_conf, local_conf
@@ -116,7 +117,8 @@ def _kas_steps(role: Role, workspace: Workspace, options: KasOptions) -> list[St
         owned = [layers, build_dir, workspace.path / "hashserv", source.parent, *own]
         call = ["chown", "-h", "-R", f"{user.uid}:{user.gid}", *map(str, owned)]
         steps.append(Step("run", paste_form(call), ("where they belong to somebody else",)))
-    words = ["build", *options.bitbake.kas_words(str(source))]
+    events = ("-w", str(build_dir / EVENTS_FILE))
+    words = ["build", *options.bitbake.kas_words(str(source), events)]
     if not builder.kas_must_check_out(config, checkout, fetching):
         words[1:1] = ["--skip", "repos_checkout"]
     argv, ours = builder.kas_call(words, workspace, layers, build_dir, user, box)
@@ -125,7 +127,7 @@ def _kas_steps(role: Role, workspace: Workspace, options: KasOptions) -> list[St
         # Written by kas, from the file above.
         file_step(build_dir / "conf" / "bblayers.conf", bblayers_conf(config, layers, build_dir)),
         file_step(build_dir / "conf" / "local.conf", local_conf(config)),
-        Step("run", paste_form(options.bitbake.bitbake_words(config["target"]), build_dir),
+        Step("run", paste_form(options.bitbake.bitbake_words(config["target"], events), build_dir),
              ("called by kas",)),
     ]  # fmt: skip
     if options.bitbake.makes_image(config["target"]):

@@ -30,6 +30,10 @@ def poky(tmp_path: Path) -> Iterator[FakePoky]:
     assert fake.left() == [], "a process of the build was left behind"
 
 
+def event_log(poky: FakePoky) -> list[str]:
+    return ["-w", str(poky.workspace / "build-mine" / ".events")]
+
+
 def tree(folder: Path) -> dict[str, tuple[int, int]]:
     return {
         str(path): (path.lstat().st_mtime_ns, path.lstat().st_size) for path in folder.rglob("*")
@@ -68,7 +72,7 @@ def test_after_a_failure_the_others_have_their_turn_with_continue_only(poky: Fak
     assert done.returncode == 4
     assert done.stdout.count("failed (exit code 4)") == 2
     assert set(records(poky)) == {"first", "mine"}
-    assert poky.seen()["argv"][1:] == ["-c", "build", "-k", "my-image"]
+    assert poky.seen()["argv"][1:] == ["-c", "build", *event_log(poky), "-k", "my-image"]
 
 
 def test_what_failed_stands_in_the_record(poky: FakePoky) -> None:
@@ -90,7 +94,7 @@ def test_a_target_a_task_and_arguments_of_bitbake(poky: FakePoky) -> None:
     poky.do("nothing")
     done = poky.call("build", "mine", "--target", "busybox", "--task", "compile", "--", "-f", "-v")
     assert done.returncode == 0, done.stderr
-    assert poky.seen()["argv"][1:] == ["-c", "compile", "-f", "-v", "busybox"]
+    assert poky.seen()["argv"][1:] == ["-c", "compile", *event_log(poky), "-f", "-v", "busybox"]
     assert "busybox do_compile; no image was made" in done.stdout
     assert "image:" not in done.stdout
     assert not (poky.workspace / "build-mine" / "deploy").exists()
@@ -150,7 +154,7 @@ def test_dry_run_of_a_role_of_debian_packages(poky: FakePoky) -> None:
     before = tree(poky.workspace)
     done = poky.call("build", "reference", "--dry-run", YOCTOVIRT_CACHE_DIR=str(poky.control))
     assert done.returncode == 0, done.stderr
-    assert "$ mmdebstrap --variant=apt" in done.stdout
+    assert " mmdebstrap --variant=apt" in done.stdout
     assert f"-> {poky.control}/debian/reference-" in done.stdout
     assert tree(poky.workspace) == before
     assert not (poky.control / "debian").exists()

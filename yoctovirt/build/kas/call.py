@@ -110,11 +110,11 @@ class BitbakeCall:
         handed_on = [*more, *self._handed_on()]
         return [*words, source, *(["--", *handed_on] if handed_on else [])]
 
-    def bitbake_words(self, target: str | Sequence[str]) -> list[str]:
-        """Return the call of bitbake that kas makes of it."""
+    def bitbake_words(self, target: str | Sequence[str], more: Sequence[str] = ()) -> list[str]:
+        """Return the call of bitbake that kas makes of it, with the arguments *more* of ours."""
         own = [target] if isinstance(target, str) else list(target)
         task = self.task or DEFAULT_TASK
-        return ["bitbake", "-c", task, *self._handed_on(), *(self.targets or own)]
+        return ["bitbake", "-c", task, *more, *self._handed_on(), *(self.targets or own)]
 
     def _handed_on(self) -> list[str]:
         return [*(["-k"] if self.keep_going else []), *self.arguments]

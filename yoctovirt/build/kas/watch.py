@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import traceback
 from collections.abc import Iterator
@@ -29,7 +28,8 @@ from yoctovirt.errors import YoctovirtError
 TASKS_FILE = "tasks.jsonl"
 #: There as well where the build could not be followed to its end: why.
 ERROR_FILE = "watch-error.log"
-_EVENTS = ".events-"
+#: In the build directory: the event log of the build that runs.
+EVENTS_FILE = ".events"
 
 
 class Watch:
@@ -175,9 +175,9 @@ def watched(
     To be called with the lock of the build directory held: what a build that was killed has
     left of its event log goes, too.
     """
-    for left in build_dir.glob(f"{_EVENTS}*"):
-        left.unlink(missing_ok=True)
-    watch = Watch(build_dir / f"{_EVENTS}{os.getpid()}", record, user, log, screen, workspace)
+    events = build_dir / EVENTS_FILE
+    events.unlink(missing_ok=True)
+    watch = Watch(events, record, user, log, screen, workspace)
     try:
         yield watch
     except BaseException as error:
