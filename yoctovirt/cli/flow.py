@@ -144,6 +144,7 @@ def smoke_phase(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     expression: str = "",
+    checks: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Run the suites that *nodes* promise as a phase of *record*.
 
@@ -156,11 +157,11 @@ def smoke_phase(
     names = ", ".join(node.name for node in nodes)
     log = record.commands(screen.command)
     with record.phase("smoke") as details, screen.step(f"smoke {names}"):
-        chosen, left = choose_suites(promises, only, without)
+        chosen, left = choose_suites(promises, only, without, checks)
         details["suites"] = [suite.name for suite in chosen]
         record.data["not_run"] = [{"suite": name, "reason": why} for name, why in left]
         try:
-            run_checks(nodes, workspace, chosen, record.path, log, screen, expression)
+            run_checks(nodes, workspace, chosen, record.path, log, screen, expression, checks)
         finally:
             verdicts = read_verdicts(record.path)
             record.data["checks"] = verdicts

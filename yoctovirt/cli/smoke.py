@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 @click.option("--suite", "only", metavar="A,B", default="", help="Run only these suites.")
 @click.option("--not", "without", metavar="C", default="", help="Leave these suites out.")
 @click.option("-k", "expression", default="", metavar="EXPR", help="Checks that match (as pytest).")
+@click.option(
+    "--check", "checks", multiple=True, metavar="ID", help="Only this check (suite::check)."
+)
 @click.option("--list", "listing", is_flag=True, help="List the suites and checks; run nothing.")
 @click.option(
     "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Copy junit.xml there, too."
@@ -42,6 +45,7 @@ def command(
     only: str,
     without: str,
     expression: str,
+    checks: tuple[str, ...],
     listing: bool,
     junit: Path | None,
     deploy_dir: Path | None,
@@ -66,6 +70,7 @@ def command(
         "only": [name for name in only.split(",") if name],
         "without": [name for name in without.split(",") if name],
         "expression": expression,
+        "checks": checks,
     }
     _check_choice(choice)
     screen = Screen()
@@ -106,7 +111,7 @@ def _keep_console(run: str, name: str, record: Path) -> None:
 def _check_choice(choice: dict[str, Any]) -> None:
     from yoctovirt.smoke.catalog import choose_suites
 
-    choose_suites((), choice["only"], choice["without"])
+    choose_suites((), choice["only"], choice["without"], choice["checks"])
 
 
 def _check_target(target: str | None, nodes: dict[str, Any], workspace: Workspace) -> None:
@@ -120,14 +125,9 @@ def _check_target(target: str | None, nodes: dict[str, Any], workspace: Workspac
 
 
 def _list_suites() -> None:
-    import ast
-
     from yoctovirt.smoke.catalog import all_suites
 
     for suite in all_suites().values():
-        tree = ast.parse(suite.path.read_text(encoding="utf-8"))
-        click.echo(f"{suite.name}: {(ast.get_docstring(tree) or '').splitlines()[0]}")
-        for item in tree.body:
-            if isinstance(item, ast.FunctionDef) and item.name.startswith("test_"):
-                title = (ast.get_docstring(item) or "").splitlines()[0]
-                click.echo(f"  {item.name.removeprefix('test_'):26} {title}")
+        click.echo(f"{suite.name}: {suite.title}")
+        for check in suite.checks:
+            click.echo(f"  {check.id.partition('::')[2]:26} {check.title}")

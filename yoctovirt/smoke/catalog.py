@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.errors import UsageError
+from yoctovirt.smoke.suitefile import Suite, read_suites
 
 SUITES_DIR = Path(__file__).with_name("suites")
 
@@ -52,26 +52,9 @@ PROMISE_COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Suite:
-    """A pytest module of checks."""
-
-    name: str
-    path: Path
-
-    @property
-    def always(self) -> bool:
-        """Whether it is for every node, whatever the role promises."""
-        return self.name == "base"
-
-
 def all_suites() -> dict[str, Suite]:
     """Return the suites of the package by name."""
-    found = {}
-    for path in sorted(SUITES_DIR.glob("test_*.py")):
-        name = path.stem.removeprefix("test_").replace("_", "-")
-        found[name] = Suite(name, path)
-    return found
+    return read_suites(SUITES_DIR.glob("test_*.py"))
 
 
 def check_promises(promises: Iterable[str], where: str) -> None:
@@ -85,25 +68,40 @@ def check_promises(promises: Iterable[str], where: str) -> None:
 
 
 def choose_suites(
-    promises: Iterable[str], only: Iterable[str] = (), without: Iterable[str] = ()
+    promises: Iterable[str],
+    only: Iterable[str] = (),
+    without: Iterable[str] = (),
+    checks: Iterable[str] = (),
 ) -> tuple[list[Suite], list[tuple[str, str]]]:
     """Return the suites to run, and those that are not run with the reason.
 
-    *only* and *without* are the user's choice. Raises UsageError for an unknown name.
+    *only*, *without* and *checks* (``suite::check``) are the user's choice. Raises UsageError
+    for an unknown name.
     """
     suites = all_suites()
     promised, only, without = set(promises), set(only), set(without)
     for name in sorted(only | without):
         if name not in suites:
             raise UsageError(f"there is no smoke suite {name!r}", did_you_mean(name, suites))
+    wanted = {_suite_of_check(check, suites) for check in checks}
     chosen, left = [], []
     for name, suite in suites.items():
         if name in without:
             left.append((name, "left out with --not"))
         elif only and name not in only:
             left.append((name, "not chosen with --suite"))
-        elif name in only or suite.always or name in promised:
+        elif wanted and name not in wanted:
+            left.append((name, "not chosen with --check"))
+        elif name in only | wanted or suite.always or promised & set(suite.promises):
             chosen.append(suite)
         else:
             left.append((name, "the role does not promise it"))
     return chosen, left
+
+
+def _suite_of_check(check: str, suites: dict[str, Suite]) -> str:
+    known = {known.id: suite.name for suite in suites.values() for known in suite.checks}
+    identity = check.partition("[")[0]
+    if identity not in known:
+        raise UsageError(f"there is no check {check!r}", did_you_mean(identity, known))
+    return known[identity]

@@ -34,6 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the workspace of the node (default: upwards from the current folder)",
     )
     group.addoption(
+        "--yv-check",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="run only this check (suite::check); may be given several times",
+    )
+    group.addoption(
         "--yv-results",
         metavar="DIR",
         help="write checks.jsonl and node-commands.jsonl there",

@@ -21,8 +21,9 @@ from yoctovirt.errors import (
     UsageError,
     YoctovirtError,
 )
-from yoctovirt.smoke.catalog import SUITES_DIR, Suite
+from yoctovirt.smoke.catalog import SUITES_DIR
 from yoctovirt.smoke.session import CHECKS_FILE
+from yoctovirt.smoke.suitefile import Suite
 
 #: Variables of the caller that would change what our suites do.
 _SCRUBBED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER")
@@ -34,6 +35,7 @@ def pytest_command(
     suites: Sequence[Suite],
     results: Path,
     expression: str = "",
+    checks: Sequence[str] = (),
 ) -> list[str]:
     """Return argv of the pytest run."""
     argv = [sys.executable, "-m", "pytest", "-p", "yoctovirt.smoke.plugin"]
@@ -43,7 +45,8 @@ def pytest_command(
     argv += [f"--yv-node={node.name}" for node in nodes]
     if expression:
         argv += ["-k", expression]
-    return [*argv, *(str(suite.path) for suite in suites)]
+    argv += [f"--yv-check={check}" for check in checks]
+    return [*argv, *(str(path) for suite in suites for path in suite.paths)]
 
 
 def run_checks(
@@ -54,6 +57,7 @@ def run_checks(
     log: CommandLog,
     screen: Screen,
     expression: str = "",
+    checks: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Run *suites* on *nodes* and return the verdicts, whatever they are.
 
@@ -62,7 +66,7 @@ def run_checks(
     """
     if not suites:
         raise UsageError("no smoke suite is left to run", "see 'yoctovirt smoke --list'")
-    argv = pytest_command(nodes, workspace, suites, results, expression)
+    argv = pytest_command(nodes, workspace, suites, results, expression, checks)
     env = {key: value for key, value in os.environ.items() if key not in _SCRUBBED}
     # Only our plugin: what else is installed beside us must not change a verdict.
     env.update(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTHONDONTWRITEBYTECODE="1")
@@ -136,9 +140,7 @@ def _error_of(status: int, verdicts: list[dict[str, Any]], log: Path) -> Yoctovi
     if status == 2:
         return InterruptedRunError("the smoke run was interrupted")
     if status in (0, 1, 5):
-        return UsageError(
-            "no check ran", "is the -k expression right? see 'yoctovirt smoke --list'"
-        )
+        return UsageError("no check ran", "are -k and --check right? see 'yoctovirt smoke --list'")
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
     if status == 4:
         return UsageError(f"pytest refused its arguments:\n{tail}")

@@ -15,6 +15,7 @@ from yoctovirt.config.workspace import find_workspace
 from yoctovirt.errors import YoctovirtError
 from yoctovirt.smoke.catalog import SUITES_DIR
 from yoctovirt.smoke.checked import COMMANDS_FILE, CommandRecorder, SmokeNode
+from yoctovirt.smoke.suitefile import suite_of
 
 CHECKS_FILE = "checks.jsonl"
 #: Name under which the session is found in pytest's plugin manager.
@@ -25,8 +26,7 @@ _TITLE = "yv-title"
 def check_id(nodeid: str) -> str:
     """Return ``suite::check`` for a pytest node id."""
     module, _, rest = nodeid.partition("::")
-    suite = Path(module).stem.removeprefix("test_").replace("_", "-")
-    return f"{suite}::{rest.replace('::', '.').removeprefix('test_')}"
+    return f"{suite_of(Path(module))}::{rest.replace('::', '.').removeprefix('test_')}"
 
 
 class SmokeSession:
@@ -60,6 +60,20 @@ class SmokeSession:
         """Close our connections to the nodes."""
         for node in self._nodes:
             node.close()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep the checks of ``--yv-check``, named with or without their parameters."""
+        wanted = set(self.config.getoption("yv_check"))
+        if not wanted:
+            return
+        kept: list[pytest.Item] = []
+        dropped: list[pytest.Item] = []
+        for item in items:
+            identity = check_id(item.nodeid)
+            named = wanted & {identity, identity.partition("[")[0]}
+            (kept if named else dropped).append(item)
+        items[:] = kept
+        self.config.hook.pytest_deselected(items=dropped)
 
     # A check that belongs to a promise has no right to be skipped -----------
 

@@ -13,6 +13,8 @@ from yoctovirt.smoke.catalog import PROMISE_COMMANDS
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.session import PLUGIN
 
+ALWAYS = True
+
 #: Seconds that the clocks of host and node may differ.
 CLOCK_TOLERANCE = 60
 
