@@ -56,6 +56,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from yoctovirt.smoke.booted import BootedNodes
 
         config.pluginmanager.register(BootedNodes(config), "yoctovirt-booted")
+    from yoctovirt.smoke.marks import MARKS
+
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
     if config.getoption("yv_node"):
         from yoctovirt.smoke import fixtures
         from yoctovirt.smoke.session import PLUGIN, SmokeSession

@@ -10,12 +10,17 @@ from typing import Any
 
 from yoctovirt.errors import UsageError
 
+#: Seconds of a check that names no deadline of its own, before the accelerator's factor.
+DEFAULT_DEADLINE = 120.0
+
 #: Constants that a module of a suite may have, with the type of each.
 _CONSTANTS: dict[str, type] = {
     "PROMISES": tuple,  # run where the role promises one of these (default: the suite's name)
     "COMMANDS": tuple,  # commands of which one must be on the node where it is promised
     "ALWAYS": bool,  # run on every node, whatever the role promises
     "ALONE": bool,  # run beside no other suite, after all others
+    "UNITS": tuple,  # whose journals are kept where a check fails
+    "DIAGNOSTICS": tuple,  # commands whose output is kept where a check fails
 }
 
 
@@ -25,6 +30,8 @@ class Check:
 
     id: str  #: ``suite::check``, without the parameters that a node decides on
     title: str  #: first line of its docstring
+    deadline: float  #: seconds, before the accelerator's factor
+    nodes: int = 1  #: how many nodes it needs
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class Suite:
     commands: tuple[str, ...] = ()
     always: bool = False
     alone: bool = False
+    units: tuple[str, ...] = ()
+    diagnostics: tuple[str, ...] = ()
 
 
 def suite_of(path: Path) -> str:
@@ -52,8 +61,18 @@ def read_suites(modules: Iterable[Path]) -> dict[str, Suite]:
     Raises UsageError for a module that is no Python, or says of itself what cannot be.
     """
     parts: dict[str, list[Path]] = {}
+    modules = list(modules)
+    for path in modules:
+        if not path.name.startswith("test_"):
+            raise UsageError(f"{path} is no smoke suite: its name does not begin with test_")
     for path in sorted(modules, key=lambda path: path.stem):
-        parts.setdefault(suite_of(path), []).append(path)
+        known = parts.setdefault(suite_of(path), [])
+        if known and known[0].parent != path.parent:
+            raise UsageError(
+                f"there are two smoke suites {suite_of(path)}: {known[0]} and {path}",
+                "give yours another name: that of the file, test_<suite>.py",
+            )
+        known.append(path)
     return {name: _read_suite(name, paths) for name, paths in sorted(parts.items())}
 
 
@@ -67,7 +86,9 @@ def _read_suite(name: str, paths: list[Path]) -> Suite:
         for item in tree.body:
             if isinstance(item, ast.FunctionDef) and item.name.startswith("test_"):
                 title = (ast.get_docstring(item) or "").partition("\n")[0]
-                checks.append(Check(f"{name}::{item.name.removeprefix('test_')}", title))
+                identity = f"{name}::{item.name.removeprefix('test_')}"
+                seconds = _mark(item, "deadline", DEFAULT_DEADLINE)
+                checks.append(Check(identity, title, seconds, int(_mark(item, "nodes", 1))))
             elif isinstance(item, (ast.Assign, ast.AnnAssign)):
                 said.update(_constant(item, path))
     return Suite(
@@ -79,6 +100,8 @@ def _read_suite(name: str, paths: list[Path]) -> Suite:
         commands=said.get("COMMANDS", ()),
         always=said.get("ALWAYS", False),
         alone=said.get("ALONE", False),
+        units=said.get("UNITS", ()),
+        diagnostics=said.get("DIAGNOSTICS", ()),
     )
 
 
@@ -89,6 +112,20 @@ def _parse(path: Path) -> ast.Module:
         raise UsageError(
             f"{path} is no smoke suite: {error}", "a suite is a pytest module in Python"
         ) from error
+
+
+def _mark(item: ast.FunctionDef, name: str, default: float) -> float:
+    """Return the number in a decorator ``@pytest.mark.NAME(NUMBER)``."""
+    for decorator in item.decorator_list:
+        if (
+            isinstance(decorator, ast.Call)
+            and isinstance(decorator.func, ast.Attribute)
+            and decorator.func.attr == name
+            and decorator.args
+            and isinstance(decorator.args[0], ast.Constant)
+        ):
+            return float(decorator.args[0].value)  # type: ignore[arg-type]
+    return default
 
 
 def _constant(item: ast.Assign | ast.AnnAssign, path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,13 @@ def test_modules_that_are_wrong(tmp_path: Path, text: str, message: str) -> None
     assert str(path) in str(caught.value)
 
 
-def names(*arguments: list[str]) -> list[str]:
-    return [suite.name for suite in choose_suites(*arguments)[0]]
+def names(
+    promises: list[str],
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+    checks: Sequence[str] = (),
+) -> list[str]:
+    return [suite.name for suite in choose_suites(promises, only, without, checks)[0]]
 
 
 def test_suites_by_promise() -> None:
