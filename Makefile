@@ -9,7 +9,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ROLE ?= reference
 
-.PHONY: help demo test lint unit integration test-sabotage test-faults test-layers benchmark wheel clean
+.PHONY: help demo test lint unit integration test-sabotage test-faults test-layers benchmark \
+	benchmark-build wheel clean
 
 help:
 	@echo "make demo         build, boot and smoke-test the reference node, write the report"
@@ -18,7 +19,7 @@ help:
 	@echo "make test-sabotage each smoke check made to fail and to pass again, on real nodes"
 	@echo "make test-faults  faults on real nodes that take their time"
 	@echo "make test-layers  kas, bitbake and runqemu on real layers (YOCTOVIRT_LAYER_MIRRORS)"
-	@echo "make benchmark    side-by-side measurements"
+	@echo "make benchmark    side-by-side measurements (make benchmark-build: kas, with real layers)"
 	@echo "make wheel        the package, in dist/"
 
 .venv-stamps:
@@ -74,6 +75,10 @@ benchmark: .venv-stamps/dev
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/follow.py
 	$(BIN)/python benchmarks/boot.py
+
+benchmark-build: .venv-stamps/dev
+	scripts/host-setup layers
+	$(BIN)/python benchmarks/build.py
 
 wheel: .venv-stamps/dev
 	$(BIN)/python -m build --wheel

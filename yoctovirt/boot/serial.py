@@ -73,6 +73,10 @@ class SerialShell:
         Raises NodeUnreachableError where root cannot log in without a password.
         """
         deadline = Deadline(30 * self._scale)
+        # Whether "root" was the first that this prompt was given. Where we did not know of the
+        # prompt, our commands were taken for a name, and "root" perhaps for its password; and
+        # somebody may have given a name before us.
+        clean = asked
         if asked:
             console.sendline("root")
         attempts = 0
@@ -99,6 +103,9 @@ class SerialShell:
             if index == 1:
                 console.sendline("root")
                 asked, attempts = True, 0
+            elif index in (2, 3) and not clean and self._next_prompt(console, index == 2, deadline):
+                console.sendline("root")
+                asked, clean, attempts = True, True, 0
             elif index in (2, 3):
                 raise NodeUnreachableError(
                     "root cannot log in on the console: a password is asked for",
@@ -113,6 +120,13 @@ class SerialShell:
             f"no shell on the console within {deadline.seconds:.0f} s; the last that came:\n"
             f"{console_tail(str(console.before or ''))}"
         )
+
+    def _next_prompt(self, console: Console, password: bool, deadline: Deadline) -> bool:
+        if password:
+            console.sendline("")
+        # login lets a wrong password wait for some seconds.
+        seconds = min(15 * self._scale, deadline.remaining)
+        return console.expect([LOGIN, EOF, TIMEOUT], timeout=seconds) == 0
 
     def run(self, command: str, timeout: float = 60.0) -> CommandResult:
         """Run *command* with ``sh -c`` as root and return its outcome.

@@ -89,10 +89,11 @@ stty rows 24 cols 80
 while :; do
     printf '\\r\\nDebian GNU/Linux 12 node ttyS0\\r\\n\\r\\nnode login: '
     read -r name || exit
-    if [ -n "$YV_PASSWORD" ]; then
+    [ -n "$name" ] || continue
+    # Whatever is not root is asked for a password, as by login of BusyBox.
+    if [ -n "$YV_PASSWORD" ] || [ "$name" != root ]; then
         printf 'Password: '; read -r password; printf '\\r\\nLogin incorrect\\r\\n'; continue
     fi
-    [ "$name" = root ] || continue
     printf 'Last login: Sat Nov 21 on ttyS0\\r\\n'
     "$@"
 done

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,7 +56,9 @@ class Server:
             if self.speaks.is_set():
                 transport = paramiko.Transport(connection)
                 transport.add_server_key(self._key)
-                transport.start_server(server=_AnyKey(self._accepts))
+                # A client that was in the middle of this may be gone.
+                with suppress(OSError, EOFError, paramiko.SSHException):
+                    transport.start_server(server=_AnyKey(self._accepts))
                 self._open.append(transport)
 
     def close(self) -> None:
