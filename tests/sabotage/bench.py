@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import os
 from typing import Any
 
 import pytest
@@ -17,37 +17,47 @@ from yoctovirt.config.workspace import find_workspace
 BREAKING = 120.0
 
 
+def _link(number: int) -> str:
+    """Arguments of QEMU for an interface in a network that all nodes of this bench have."""
+    group = f"230.0.{os.getpid() // 256 % 256}.{os.getpid() % 256}:{20000 + os.getpid() % 10000}"
+    return (
+        f"-netdev socket,id=joined,mcast={group},localaddr=127.0.0.1 "
+        f"-device virtio-net-pci,netdev=joined,mac=52:54:00:93:00:{number:02x}"
+    )
+
+
 class Bench:
-    """A node of the role that a row names; booted anew where a repair has not helped."""
+    """Nodes of the role that a row names; booted anew where a repair has not helped."""
 
     def __init__(self, yv: Yoctovirt, given: str = "") -> None:
         self._yv = yv
-        self._given = given
-        self._role = "reference" if given else ""
-        self._node: Node | None = None
+        self._given = given.split("+") if given else []
+        self._kind = ("", 0)
+        self._nodes: list[Node] = []
         self.seen: list[dict[str, Any]] = []
 
-    @property
-    def name(self) -> str:
-        return self._given or f"sabotage-{self._role}"
-
-    def use(self, role: str) -> None:
-        """Have a node of *role* running, and no other one."""
-        if self._node is not None and self._role == role:
+    def use(self, role: str, count: int) -> None:
+        """Have *count* nodes of *role* running, and no other ones."""
+        if self._nodes and self._kind == (role, count):
             return
+        self.close()
+        names = [f"sabotage-{role}-{number}" for number in range(count)]
         if self._given:
-            if role != "reference":
-                pytest.skip(f"needs a node of role {role}, and --sabotage-node names another one")
+            if role != "reference" or count > len(self._given):
+                pytest.skip(f"needs {count} of role {role}, --sabotage-node names other ones")
+            names = self._given[:count]
         else:
-            self.close()
-            self._role = role
-            for arguments in (
-                ("build", role),
-                ("boot", role, "--name", self.name, "--detach"),
-            ):
-                done = self._yv.run(*arguments, timeout=1500)
-                assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-        self._node = find_node(find_workspace(self._yv.workspace), self.name)
+            self._call("build", role)
+            for number, name in enumerate(names):
+                link = ("--qemuparams", _link(number)) if count > 1 else ()
+                self._call("boot", role, "--name", name, "--detach", *link)
+        workspace = find_workspace(self._yv.workspace)
+        self._nodes = [find_node(workspace, name) for name in names]
+        self._kind = (role, count)
+
+    def _call(self, *arguments: str) -> None:
+        done = self._yv.run(*arguments, timeout=1500)
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
 
     def discard(self) -> None:
         """Boot the next node anew: this one could not be repaired."""
@@ -55,32 +65,27 @@ class Bench:
             self.close()
 
     def close(self) -> None:
-        if self._node is not None:
-            self._node.close()
-            self._node = None
+        for node in self._nodes:
+            node.close()
             if not self._given:
-                self._yv.run("stop", self.name, "--now")
+                self._yv.run("stop", node.name, "--now")
+        self._nodes = []
 
     def on_node(self, script: str, what: str) -> None:
-        """Run a sabotage or a repair; fail where it does not do what it is for."""
-        assert self._node is not None
-        done = self._node.run(script, BREAKING)
+        """Run a sabotage or a repair on the first node; fail where it does not do it."""
+        done = self._nodes[0].run(script, BREAKING)
         assert done.ok, f"the {what} exited with {done.exit_status}:\n{script}\n{done.output}"
 
     def check(self, row: Row) -> dict[str, Any]:
         """Run the check of *row*, and no other one, by yoctovirt's own command line."""
-        begin = time.monotonic()
-        done = self._yv.run("smoke", self.name, "--check", row.check, timeout=900)
+        names = [node.name for node in self._nodes]
+        done = self._yv.run("smoke", *names, "--check", row.check, timeout=900)
         run = self._yv.last_record()
         assert run["exit_code"] == done.returncode
         verdicts = run["checks"]
         ran = [verdict["id"] for verdict in verdicts]
         assert ran == [row.check], f"ran {ran}:\n{done.stdout}{done.stderr}"
-        verdict: dict[str, Any] = {
-            **verdicts[0],
-            "status": done.returncode,
-            "took": round(time.monotonic() - begin, 1),
-        }
+        verdict: dict[str, Any] = {**verdicts[0], "status": done.returncode}
         return verdict
 
     def note(self, row: Row, broken: dict[str, Any], whole: dict[str, Any] | None) -> None:

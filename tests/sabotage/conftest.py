@@ -15,7 +15,7 @@ from tests.sabotage.bench import Bench
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sabotage-node",
-        metavar="WORKSPACE:NODE",
+        metavar="WORKSPACE:NODE[+NODE]",
         help="break this running node of the role reference instead of booting one",
     )
     parser.addoption(

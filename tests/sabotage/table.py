@@ -8,6 +8,7 @@ One file a suite, ``<suite>.yml``, a list of rows:
       repair: systemctl start ...    # the same; afterwards the check passes
       message: the daemon does not answer   # stands in the message of the check
       role: reference                # the node (default: reference)
+      nodes: 1                       # how many, joined by a network; the first one is broken
 
 ``python -m tests.sabotage.table`` writes docs/sabotage.md.
 """
@@ -45,6 +46,7 @@ class Row:
     repair: str
     message: str
     role: str = "reference"
+    nodes: int = 1
 
     @property
     def suite(self) -> str:
@@ -63,12 +65,15 @@ def read_rows() -> list[Row]:
     for path in sorted(FOLDER.glob("*.yml")):
         for number, entry in enumerate(yaml.safe_load(path.read_text(encoding="utf-8")), 1):
             where = f"{path.name}, row {number} ({entry.get('check')})"
-            wrong = set(entry) - known | (known - {"role"}) - set(entry)
+            wrong = set(entry) - known | (known - {"role", "nodes"}) - set(entry)
             if wrong:
                 raise ValueError(f"{where}: unknown or missing: {', '.join(sorted(wrong))}")
+            nodes = entry.pop("nodes", 1)
+            if not isinstance(nodes, int) or nodes < 1:
+                raise ValueError(f"{where}: nodes must be a number")
             if not all(isinstance(value, str) and value.strip() for value in entry.values()):
-                raise ValueError(f"{where}: each value must be a text")
-            row = Row(**{key: value.strip() for key, value in entry.items()})
+                raise ValueError(f"{where}: each other value must be a text")
+            row = Row(**{key: value.strip() for key, value in entry.items()}, nodes=nodes)
             if row.suite != path.stem:
                 raise ValueError(f"{where}: belongs to {row.suite}.yml")
             rows.append(row)
@@ -89,6 +94,7 @@ def docs_page(rows: list[Row]) -> str:
         text += f"\n## {suite}\n\n| check | sabotage | message |\n| --- | --- | --- |\n"
         for row in (row for row in rows if row.suite == suite):
             node = "" if row.role == "reference" else f" (role `{row.role}`)"
+            node += f" ({row.nodes} nodes)" if row.nodes > 1 else ""
             name = row.check.partition("::")[2]
             cells = (f"`{name}`", row.breaks + node, row.message)
             text += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"

@@ -10,7 +10,7 @@ from tests.sabotage.table import Row, read_rows
 pytestmark = [pytest.mark.node, pytest.mark.timeout(1800)]
 
 #: One role's rows stand together: each change of the role is a boot.
-ROWS = sorted(read_rows(), key=lambda row: (row.role != "reference", row.role))
+ROWS = sorted(read_rows(), key=lambda row: (row.role != "reference", row.role, row.nodes))
 
 #: A message that begins so tells a programmer where our check broke, not a user what to do.
 _TRACES = ("IndexError", "KeyError", "ValueError", "TypeError", "AttributeError", "StopIteration")
@@ -28,7 +28,7 @@ def _names() -> list[str]:
 
 @pytest.mark.parametrize("row", ROWS, ids=_names())
 def test_broken_and_whole(bench: Bench, row: Row) -> None:
-    bench.use(row.role)
+    bench.use(row.role, row.nodes)
     try:
         try:
             bench.on_node(row.sabotage, "sabotage")

@@ -178,3 +178,10 @@ class SmokeNode:
             {"command": f"(put {len(data)} bytes to {remote})", "transport": "ssh",
              "exit_status": 0, "output": "", "duration": None},
         )  # fmt: skip
+
+    def listen(self, serve: Callable[[Any], None]) -> int:
+        """Have connections to a port of the node's loopback served here; return the port.
+
+        *serve* gets each connection (``recv``, ``sendall``, ``close``) in a thread of its own.
+        """
+        return self._node.ssh.listen(serve)

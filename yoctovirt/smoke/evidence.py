@@ -23,7 +23,7 @@ _SCRIPT = """
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 section() { printf '\\n===== %s\\n' "$*"; }
 if [ -d /run/systemd/system ]; then
-    for unit in %(units)s; do
+    for unit in @UNITS@; do
         section "unit $unit"
         systemctl status --no-pager -n 0 "$unit"
         journalctl --no-pager -b -n 150 -u "$unit"
@@ -39,7 +39,7 @@ section dmesg
 dmesg | tail -n 80
 section memory, disk, processes
 free; df -P; ps
-%(commands)s
+@COMMANDS@
 true
 """
 
@@ -49,7 +49,7 @@ def evidence_script(suite: Suite | None) -> str:
     units = " ".join(map(shlex.quote, suite.units)) if suite else ""
     more = suite.diagnostics if suite else ()
     commands = "\n".join(f"section {shlex.quote(line)}\n{line}" for line in more)
-    return _SCRIPT % {"units": units or '""', "commands": commands}
+    return _SCRIPT.replace("@UNITS@", units).replace("@COMMANDS@", commands)
 
 
 class Evidence:

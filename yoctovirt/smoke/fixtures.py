@@ -37,6 +37,27 @@ def compute(nodes: dict[str, SmokeNode]) -> SmokeNode:
     return _with_role(nodes, "compute")
 
 
+#: Waits for the init system as long as it starts something; says nothing of how that ended.
+_STARTED = """
+if [ -d /run/systemd/system ]; then
+    systemctl is-system-running --wait
+else
+    turns=0
+    while ps | grep -q '[/]etc/init.d/rc\\b' && [ $turns -lt 60 ]; do
+        sleep 1
+        turns=$((turns + 1))
+    done
+fi
+"""
+
+
+@pytest.fixture(scope="session")
+def started(nodes: dict[str, SmokeNode]) -> None:
+    """Wait until the init systems have started the daemons that are to be tested."""
+    for one in nodes.values():
+        one.run(_STARTED, timeout=120)
+
+
 @pytest.fixture
 def undo(node: SmokeNode) -> Iterator[Undo]:
     """Commands that run on the node when the check is over, however it ended."""

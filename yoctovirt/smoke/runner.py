@@ -24,9 +24,12 @@ from yoctovirt.errors import (
 from yoctovirt.smoke.catalog import SUITES_DIR
 from yoctovirt.smoke.suitefile import Suite
 from yoctovirt.smoke.verdicts import CHECKS_FILE
+from yoctovirt.smoke.workers import GRACE
 
 #: Exit codes of pytest after which all was run that was to run: passed, failed, nothing there.
 _RAN = (0, 1, 5)
+#: Seconds that pytest itself may take to end after an interrupt.
+_END = 15.0
 #: Variables of the caller that would change what our suites do.
 _SCRUBBED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER")
 
@@ -53,7 +56,14 @@ def pytest_command(
     if expression:
         argv += ["-k", expression]
     argv += [f"--yv-check={check}" for check in checks]
-    return [*argv, *(str(path) for suite in suites for path in suite.paths)]
+    return [*argv, *map(str, modules_of(suites, checks))]
+
+
+def modules_of(suites: Sequence[Suite], checks: Sequence[str] = ()) -> list[Path]:
+    """Return the modules of *suites*; with *checks* only those that these stand in."""
+    wanted = {check.partition("[")[0] for check in checks}
+    here = {check.path for suite in suites for check in suite.checks if check.id in wanted}
+    return [path for suite in suites for path in suite.paths if not wanted or path in here]
 
 
 def lacking_nodes(suites: Sequence[Suite], count: int) -> list[tuple[str, str]]:
@@ -100,7 +110,7 @@ def run_checks(
     for batch, most in ((together, jobs or default_jobs(nodes)), (alone, 1)):
         if not batch:
             continue
-        modules = sum(len(suite.paths) for suite in batch)
+        modules = len(modules_of(batch, checks))
         argv = pytest_command(
             nodes, workspace, batch, results,
             expression=expression, checks=checks, jobs=min(most, modules),
@@ -109,7 +119,8 @@ def run_checks(
         sys.stdout.flush()
         with (results / "pytest.log").open("ab+") as output:
             job = Guarded(argv, env=env, output=output, grace=20.0)
-            statuses.append(_follow(job, results / CHECKS_FILE, screen))
+            scale = max(node.state.timeout_scale for node in nodes)
+            statuses.append(_follow(job, results / CHECKS_FILE, screen, _END + GRACE * scale))
         if statuses[-1] not in _RAN:
             break
     verdicts = read_verdicts(results)
@@ -119,8 +130,11 @@ def run_checks(
     return verdicts
 
 
-def _follow(job: Guarded, path: Path, screen: Screen) -> int:
-    """Show each verdict as it comes; pass an interrupt on, and wait for pytest's clean-up."""
+def _follow(job: Guarded, path: Path, screen: Screen, grace: float) -> int:
+    """Show each verdict as it comes; pass an interrupt on, and wait for pytest's clean-up.
+
+    *grace* is for how many seconds.
+    """
     path.touch()
     with path.open(encoding="utf-8") as lines:
         try:
@@ -135,9 +149,10 @@ def _follow(job: Guarded, path: Path, screen: Screen) -> int:
                     job.close()
                     return status
         except BaseException:
+            screen.note("interrupted: the checks that run clean up (once more: at once)")
             job.interrupt()
             try:
-                job.wait(20.0)
+                job.wait(grace)
             except subprocess.TimeoutExpired:
                 screen.note("pytest does not end; it is stopped")
             job.stop()

@@ -19,6 +19,7 @@ from yoctovirt.smoke.evidence import Evidence
 from yoctovirt.smoke.limits import CheckClock, apply_marks, deadline_of, retries_of
 from yoctovirt.smoke.suitefile import Suite, read_suites, suite_of
 from yoctovirt.smoke.verdicts import EVIDENCE, RETRY, TITLE, VerdictWriter, check_id
+from yoctovirt.smoke.workers import Worker, Workers
 
 #: Name under which the session is found in pytest's plugin manager.
 PLUGIN = "yoctovirt-session"
@@ -59,6 +60,9 @@ class SmokeSession:
         # With pytest-xdist all reports come to the one process that is no worker.
         writes = self._results is not None and not hasattr(config, "workerinput")
         self._verdicts = VerdictWriter(self._results) if writes and self._results else None
+        if self._results is not None:
+            plugin = Workers(self._results, self._scale) if writes else Worker(self._results)
+            config.pluginmanager.register(plugin, "yoctovirt-workers")
 
     def promise_commands(self) -> dict[str, tuple[str, ...]]:
         """Return what the roles of the nodes promise, each with the commands that show it."""

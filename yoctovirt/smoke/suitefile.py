@@ -31,6 +31,7 @@ class Check:
     id: str  #: ``suite::check``, without the parameters that a node decides on
     title: str  #: first line of its docstring
     deadline: float  #: seconds, before the accelerator's factor
+    path: Path  #: of its module
     nodes: int = 1  #: how many nodes it needs
 
 
@@ -88,7 +89,8 @@ def _read_suite(name: str, paths: list[Path]) -> Suite:
                 title = (ast.get_docstring(item) or "").partition("\n")[0]
                 identity = f"{name}::{item.name.removeprefix('test_')}"
                 seconds = _mark(item, "deadline", DEFAULT_DEADLINE)
-                checks.append(Check(identity, title, seconds, int(_mark(item, "nodes", 1))))
+                count = int(_mark(item, "nodes", 1))
+                checks.append(Check(identity, title, seconds, path, count))
             elif isinstance(item, (ast.Assign, ast.AnnAssign)):
                 said.update(_constant(item, path))
     return Suite(
