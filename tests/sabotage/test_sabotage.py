@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.node, pytest.mark.timeout(1800)]
 ROWS = sorted(read_rows(), key=lambda row: (row.role != "reference", row.role, row.nodes))
 
 #: A message that begins so tells a programmer where our check broke, not a user what to do.
-_TRACES = ("IndexError", "KeyError", "ValueError", "TypeError", "AttributeError", "StopIteration")
+TRACES = ("IndexError", "KeyError", "ValueError", "TypeError", "AttributeError", "StopIteration")
 
 
 def _names() -> list[str]:
@@ -39,7 +39,7 @@ def test_broken_and_whole(bench: Bench, row: Row) -> None:
         assert broken["outcome"] in ("failed", "error"), f"sabotaged, and it {broken['outcome']}"
         assert broken["status"] == 1
         assert row.message in broken["message"]
-        assert not broken["message"].startswith(_TRACES), broken["message"]
+        assert not broken["message"].startswith(TRACES), broken["message"]
         whole = bench.check(row)
         bench.seen.pop()
         bench.note(row, broken, whole)
