@@ -103,4 +103,4 @@ def _pipe(
             smoke_phase(record, workspace, [launch.node], screen)
     finally:
         note_unreached(record, role.promises)
-        print_verdicts(record)
+        print_verdicts(record.data)

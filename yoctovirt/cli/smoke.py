@@ -78,7 +78,7 @@ def command(
                 smoke_phase(record, workspace, [node], screen, **choice)
             finally:
                 _keep_console(node.state.run, target, record.path)
-                print_verdicts(record)
+                print_verdicts(record.data)
         return
     _check_target(target, nodes, workspace)
     built, role = choose_image(workspace, target, deploy_dir, image)
@@ -93,7 +93,7 @@ def command(
             try:
                 smoke_phase(record, workspace, [launch.node], screen, **choice)
             finally:
-                print_verdicts(record)
+                print_verdicts(record.data)
 
 
 def _keep_console(run: str, name: str, record: Path) -> None:
