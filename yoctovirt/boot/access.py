@@ -96,7 +96,7 @@ def prepare_ssh(node: Node, console: Console, deploy: DeployDir) -> None:
         else:
             private, public = _make_key()
             _accept_key(node, public)
-        host_key = deploy.host_key or _read_host_key(node)
+        host_key = deploy.host_key or read_host_key(node)
     _write_keys(node, private, host_key)
 
 
@@ -122,7 +122,11 @@ def _accept_key(node: Node, public: str) -> None:
         )
 
 
-def _read_host_key(node: Node) -> str:
+def read_host_key(node: Node) -> str:
+    """Return the host key that the node itself shows on its console.
+
+    Raises NodeUnreachableError where it has none.
+    """
     # sshd makes its keys at the first boot; under TCG that takes a while.
     result = node.serial.run(
         f"n=0; while [ $n -lt 60 ]; do k=$({_HOST_KEYS}); "

@@ -61,6 +61,7 @@ class BootRequest:
     options: BootOptions  #: what the user asked for
     run_dir: Path  #: of the run record, for the logs
     runqemu: Path | None = None  #: None: plain QEMU from the qemuboot.conf
+    held: tuple[int, ...] = ()  #: descriptors that stay open as long as the node runs
 
     def options_with_role(self) -> BootOptions:
         """Return the options together with what the role's node needs.
@@ -181,7 +182,10 @@ def _start(
     lock.write(f"started {state.started}")
     screen.command(log.note(argv, cwd=folder))
     with qemu_log.open("ab") as output:
-        guard = Guarded(argv, cwd=folder, output=output, remove=[folder], lock=lock, grace=5.0)
+        guard = Guarded(
+            argv, cwd=folder, output=output, remove=[folder], lock=lock, grace=5.0,
+            held=request.held,
+        )  # fmt: skip
     try:
         state.guard_pid = guard.pid
         node = Node(folder, state)

@@ -12,6 +12,7 @@ from typing import Any
 from yoctovirt.base.deadline import Deadline
 from yoctovirt.base.files import is_locked, write_atomically
 from yoctovirt.base.suggest import did_you_mean
+from yoctovirt.boot.lines import open_console
 from yoctovirt.boot.qemuargs import QMP_SOCKET, SERIAL_SOCKET
 from yoctovirt.boot.qmp import Qmp
 from yoctovirt.boot.results import CommandResult
@@ -49,6 +50,11 @@ class NodeState:
     ssh_user: str = "root"
     ssh_key: str = ""
     ssh_host_key: str = ""
+    kind: str = "qemu"  #: ``qemu``, or ``host``: a board or server that nobody boots here
+    serial: dict[str, Any] = field(default_factory=dict)  #: of a host, as in nodes.yml
+    serial_lock: str = ""  #: of a host: all runs share it
+    known_hosts: str = ""  #: file for OpenSSH; empty: beside our key
+    private_address: str = ""  #: in the network of the nodes that were booted with it
     timings: dict[str, float] = field(default_factory=dict)  #: seconds after the start of QEMU
 
 
@@ -69,8 +75,12 @@ class Node:
         self.folder = folder
         self.state = state
         self.qmp = Qmp(folder / QMP_SOCKET)
+        host = state.kind == "host"
         self.serial = SerialShell(
-            folder / SERIAL_SOCKET, folder / "serial.lock", state.timeout_scale
+            folder / SERIAL_SOCKET,
+            Path(state.serial_lock) if host else folder / "serial.lock",
+            state.timeout_scale,
+            (lambda: open_console(state.name, state.serial)) if host else None,
         )
         self._ssh: SshShell | None = None
 
@@ -95,8 +105,15 @@ class Node:
                 "wait until 'yoctovirt nodes' says ready",
             )
         return SshAddress(
-            state.ssh_host, state.ssh_port, state.ssh_user, Path(state.ssh_key), state.ssh_host_key
-        )
+            state.ssh_host, state.ssh_port, state.ssh_user,
+            Path(state.ssh_key) if state.ssh_key else None, state.ssh_host_key,
+            Path(state.known_hosts) if state.known_hosts else None,
+        )  # fmt: skip
+
+    @property
+    def has_serial(self) -> bool:
+        """Whether there is a serial console."""
+        return self.state.kind != "host" or bool(self.state.serial)
 
     def run(self, command: str, timeout: float = 60.0, via: str = "ssh") -> CommandResult:
         """Run *command* on the node, *via* ``ssh`` or ``serial``.
@@ -142,6 +159,13 @@ def _load_state(path: Path) -> NodeState | None:
         return None
 
 
+def load_node(workspace: Workspace, name: str) -> Node | None:
+    """Return the node *name* as its folder describes it, running or not; None without one."""
+    folder = node_dir(workspace, name)
+    state = _load_state(folder / STATE_FILE)
+    return Node(folder, state) if state is not None else None
+
+
 def find_node(workspace: Workspace, name: str) -> Node:
     """Return the running node *name*; UsageError with near matches where there is none."""
     nodes = running_nodes(workspace)
@@ -161,6 +185,11 @@ def stop_node(workspace: Workspace, node: Node, *, graceful: bool = True) -> str
     import signal
     from contextlib import suppress
 
+    if node.state.kind == "host":
+        raise UsageError(
+            f"{node.name} is a host, tested by process {node.state.guard_pid}",
+            "interrupt that process; the host itself runs on",
+        )
     lock = lock_path(workspace, node.name)
     node.close()
     steps = [("powered off", 20 * node.state.timeout_scale)] if graceful else []

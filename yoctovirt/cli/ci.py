@@ -18,6 +18,7 @@ from yoctovirt.cli.common import (
     skip_preflight_option,
     workspace_of,
 )
+from yoctovirt.cli.together import make_set_options, named_nodes, set_options, wants_set
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
@@ -29,15 +30,25 @@ if TYPE_CHECKING:
 
 
 @click.command("ci")
-@click.argument("roles", nargs=-1, required=True, metavar="ROLE...")
+@click.argument("roles", nargs=-1, required=True, metavar="ROLE[:N]...")
+@click.option("--one-by-one", is_flag=True, help="Boot each node alone, after the one before.")
 @build_options
 @boot_options
+@set_options
 @skip_preflight_option
 @offline_option
 @click.pass_context
-def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values: Any) -> int:
+def command(
+    ctx: click.Context,
+    /,
+    roles: tuple[str, ...],
+    one_by_one: bool,
+    force: bool,
+    **values: Any,
+) -> int:
     """Build, boot and smoke-test each ROLE; write a record and a report for each.
 
+    Several nodes (compute:2 is two) are booted together, joined by a private network.
     One exit code for all: the earliest failing phase decides.
     """
     from yoctovirt.base.screen import Screen
@@ -45,15 +56,23 @@ def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values
     from yoctovirt.errors import EXIT_INTERRUPTED, UsageError, combined_exit_code
 
     workspace = workspace_of(ctx, create=True)
-    if len(set(roles)) != len(roles):
-        raise UsageError("a role is named twice")
+    nodes = named_nodes(roles)
+    if len(dict(nodes)) != len(nodes):
+        raise UsageError("a role is named twice", "ROLE:N boots several nodes of one role")
     # All names are checked before the first hour is spent.
-    found = [load_checked_role(name, workspace.path) for name in roles]
+    known = {name: load_checked_role(name, workspace.path) for name in dict(nodes).values()}
     how = Options(make_boot_options(values), make_build_options(values), force)
-    found = [with_features(role, how.build.features) for role in found]
+    known = {name: with_features(role, how.build.features) for name, role in known.items()}
     screen = Screen()
+    if wants_set(roles, values) and not one_by_one:
+        from yoctovirt.cli.ci_set import ci_set
+
+        if how.boot.ssh_port:
+            raise UsageError("--ssh-port is for a single node", "leave it away")
+        options = make_set_options(values, len(nodes))
+        return ci_set(workspace, [(n, known[role]) for n, role in nodes], how, options, screen)
     codes = []
-    for role in found:
+    for role in known.values():
         codes.append(_one(workspace, role, how, screen))
         if codes[-1] == EXIT_INTERRUPTED:
             break

@@ -122,6 +122,8 @@ def note_node(record: RunRecord, node: Node) -> None:
         {
             "name": state.name,
             "role": state.role,
+            "image": state.image,
+            "private_address": state.private_address,
             "promises": state.promises,
             "accelerator": state.accelerator,
             "accelerator_reason": state.accelerator_reason,
@@ -144,8 +146,9 @@ def smoke_phase(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     expression: str = "",
+    peers: Sequence[Node] = (),
 ) -> list[dict[str, Any]]:
-    """Run the suites that *nodes* promise as a phase of *record*.
+    """Run the suites that *nodes* promise as a phase of *record*; *peers* run beside them.
 
     Raises ChecksFailedError where a check failed; the verdicts are in the record by then.
     """
@@ -160,7 +163,7 @@ def smoke_phase(
         details["suites"] = [suite.name for suite in chosen]
         record.data["not_run"] = [{"suite": name, "reason": why} for name, why in left]
         try:
-            run_checks(nodes, workspace, chosen, record.path, log, screen, expression)
+            run_checks(nodes, workspace, chosen, record.path, log, screen, expression, peers)
         finally:
             verdicts = read_verdicts(record.path)
             record.data["checks"] = verdicts

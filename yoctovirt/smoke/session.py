@@ -43,6 +43,7 @@ class SmokeSession:
         try:
             space = find_workspace(Path(workspace) if workspace else None)
             self._nodes: list[Node] = [find_node(space, n) for n in config.getoption("yv_node")]
+            self._peers: list[Node] = [find_node(space, n) for n in config.getoption("yv_peer")]
         except YoctovirtError as error:
             raise pytest.UsageError(f"{error.message} ({error.hint})") from error
         commands = self._results / COMMANDS_FILE if self._results else None
@@ -53,12 +54,13 @@ class SmokeSession:
         return list(dict.fromkeys(p for node in self._nodes for p in node.state.promises))
 
     def smoke_nodes(self) -> dict[str, SmokeNode]:
-        """Return the nodes of the run as checks see them, by name."""
-        return {node.name: SmokeNode(node, self._recorder) for node in self._nodes}
+        """Return the nodes of the run as checks see them, by name; those to be tested first."""
+        nodes = [*self._nodes, *self._peers]
+        return {node.name: SmokeNode(node, self._recorder) for node in nodes}
 
     def close(self) -> None:
         """Close our connections to the nodes."""
-        for node in self._nodes:
+        for node in (*self._nodes, *self._peers):
             node.close()
 
     # A check that belongs to a promise has no right to be skipped -----------
