@@ -99,6 +99,12 @@ class Node:
     def address(self) -> SshAddress:
         """Return where the sshd is; BootError where the node is not that far yet."""
         state = self.state
+        if state.kind == "host" and not state.ssh_host_key:
+            raise BootError(
+                f"the host key of {state.name} is not known",
+                f"connect once with ssh {state.ssh_user}@{state.ssh_host} -p {state.ssh_port}, or "
+                "write it as host_key into nodes.yml",
+            )
         if not (state.ssh_port and state.ssh_host_key):
             raise BootError(
                 f"node {state.name} is not ready: its SSH address is not known yet",

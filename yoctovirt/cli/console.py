@@ -13,20 +13,21 @@ from yoctovirt.cli.common import workspace_of
 def command(ctx: click.Context, node: str) -> None:
     """Attach the terminal to the serial console of NODE; Ctrl-] leaves it."""
     from yoctovirt.base.files import Lock
-    from yoctovirt.boot.console import Console
+    from yoctovirt.boot.hosts import find_any_node
     from yoctovirt.boot.interactive import attach
-    from yoctovirt.boot.node import find_node
     from yoctovirt.errors import UsageError
 
-    found = find_node(workspace_of(ctx), node)
-    lock = Lock(found.folder / "serial.lock")
+    found = find_any_node(workspace_of(ctx), node)
+    lock = Lock(found.serial.lock_path)
     if not lock.acquire():
         raise UsageError(
             f"the console of {node} is in use", "leave the other session, or wait for its checks"
         )
-    console = Console(found.serial.socket_path)
     try:
-        attach(console, node)
+        console = found.serial.open()
+        try:
+            attach(console, node)
+        finally:
+            console.close()
     finally:
-        console.close()
         lock.release()

@@ -152,7 +152,7 @@ def smoke_phase(
 
     Raises ChecksFailedError where a check failed; the verdicts are in the record by then.
     """
-    from yoctovirt.smoke.catalog import choose_suites
+    from yoctovirt.smoke.catalog import SERIAL_CHECKS, choose_suites
     from yoctovirt.smoke.runner import judge, read_verdicts, run_checks
 
     promises = [promise for node in nodes for promise in node.state.promises]
@@ -162,6 +162,9 @@ def smoke_phase(
         chosen, left = choose_suites(promises, only, without)
         details["suites"] = [suite.name for suite in chosen]
         record.data["not_run"] = [{"suite": name, "reason": why} for name, why in left]
+        if not all(node.has_serial for node in nodes) and any(suite.always for suite in chosen):
+            reason = "the host has no serial console"
+            record.data["not_run"] += [{"suite": one, "reason": reason} for one in SERIAL_CHECKS]
         try:
             run_checks(nodes, workspace, chosen, record.path, log, screen, expression, peers)
         finally:
