@@ -148,7 +148,8 @@ class Guarded:
     Paths in *remove* go at every end of it, those in *discard* where it was stopped;
     *grace* is how many seconds it has to end after SIGTERM, *linger* how many its
     descendants have to end by themselves after it. *lock* is held by the
-    guard for as long as the command runs, and so are the descriptors in *held*.
+    guard for as long as the command runs, and so are the descriptors in *held*; it dates what
+    is written to *stamp*.
     """
 
     def __init__(
@@ -163,6 +164,7 @@ class Guarded:
         remove: Iterable[Path] = (),
         discard: Iterable[Path] = (),
         lock: Lock | None = None,
+        stamp: Path | None = None,
         pass_fds: Sequence[int] = (),
         held: Sequence[int] = (),
     ) -> None:
@@ -177,6 +179,7 @@ class Guarded:
             f"--linger={linger}",
             *(f"--remove={path}" for path in remove),
             *(f"--discard={path}" for path in discard),
+            *([f"--stamp={stamp}"] if stamp else []),
             *(f"--keep-fd={fd}" for fd in pass_fds),
             "--",
             *argv,

@@ -48,13 +48,17 @@ class EarlySsh:
 
     def _attempts(self) -> None:
         assert self._ssh is not None
+        answer = _EARLY_ANSWER
         while not self._stop.wait(0.2):
             try:
-                if self._ssh.attempt(_EARLY_ANSWER, self._login_seconds) is None:
+                if self._ssh.attempt(answer, self._login_seconds) is None:
                     self._connected.set()
                     return
             except NodeUnreachableError:
                 return  # whoever connects after the login meets the same error, and reports it
+            # A node on a busy host is slow to answer. Attempts given up too early leave work
+            # behind, until its sshd drops connections (MaxStartups).
+            answer = min(answer * 1.5, self._login_seconds)
 
     @property
     def connected(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.boot.lines import open_console
 from yoctovirt.boot.qemuargs import QMP_SOCKET, SERIAL_SOCKET
 from yoctovirt.boot.qmp import Qmp
-from yoctovirt.boot.results import CommandResult
+from yoctovirt.boot.results import CommandResult, NodeUnreachableError
 from yoctovirt.boot.serial import SerialShell
 from yoctovirt.boot.ssh import SshAddress, SshShell
+from yoctovirt.boot.trouble import Trouble
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BootError, UsageError
 
@@ -50,6 +53,9 @@ class NodeState:
     ssh_user: str = "root"
     ssh_key: str = ""
     ssh_host_key: str = ""
+    console_ready: int = 0  #: size of the console log when the node was ready
+    forwards: list[dict[str, Any]] = field(default_factory=list)  #: address, host, guest
+    allowed_console: list[str] = field(default_factory=list)  #: lines that are no failure
     kind: str = "qemu"  #: ``qemu``, or ``host``: a board or server that nobody boots here
     serial: dict[str, Any] = field(default_factory=dict)  #: of a host, as in nodes.yml
     serial_lock: str = ""  #: of a host: all runs share it
@@ -83,6 +89,7 @@ class Node:
             (lambda: open_console(state.name, state.serial)) if host else None,
         )
         self._ssh: SshShell | None = None
+        self._trouble: Trouble | None = None
 
     @property
     def name(self) -> str:
@@ -93,8 +100,65 @@ class Node:
     def ssh(self) -> SshShell:
         """The node's shell over SSH; the connection is made when it is first used."""
         if self._ssh is None:
-            self._ssh = SshShell(self.address(), self.state.timeout_scale)
+            trouble = self.trouble if self.state.kind == "qemu" else None
+            self._ssh = SshShell(self.address(), self.state.timeout_scale, trouble)
         return self._ssh
+
+    @property
+    def trouble(self) -> Trouble:
+        """What has become of the node since it was ready."""
+        if self._trouble is None:
+            state = self.state
+            self._trouble = Trouble(
+                self.console_log,
+                state.console_ready,
+                self.folder.with_name(f"{state.name}.lock"),
+                self.qmp,
+                state.allowed_console,
+                patient=state.accelerator != "kvm",
+            )
+        return self._trouble
+
+    @property
+    def console_log(self) -> Path:
+        """All that came on the console, in the record of the run that booted the node."""
+        return Path(self.state.run) / f"console-{self.state.name}.log"
+
+    @property
+    def reboot_marker(self) -> Path:
+        """File that is there as long as the node may restart."""
+        return self.folder / "reboot-expected"
+
+    @contextmanager
+    def expect_reboot(self, seconds: float = 120.0) -> Iterator[None]:
+        """Let the node restart in the block, and wait behind it until it answers again.
+
+        *seconds* are scaled. Raises NodeUnreachableError where it has not restarted, or
+        does not answer, by then.
+        """
+        identity = "cat /proc/sys/kernel/random/boot_id"
+        before = self.ssh.run(identity).output
+        self.reboot_marker.touch()
+        try:
+            yield
+            deadline = Deadline(seconds * self.state.timeout_scale)
+            while True:
+                self.close()
+                try:
+                    self.ssh.connect(deadline.remaining)
+                    if self.ssh.run(identity).output != before:
+                        return
+                except NodeUnreachableError:
+                    if deadline.expired:
+                        raise
+                if deadline.expired:
+                    raise NodeUnreachableError(
+                        f"node {self.name} was to restart and did not within "
+                        f"{deadline.seconds:.0f} s"
+                    )
+                time.sleep(0.5)
+        finally:
+            self.reboot_marker.unlink(missing_ok=True)
 
     def address(self) -> SshAddress:
         """Return where the sshd is; BootError where the node is not that far yet."""

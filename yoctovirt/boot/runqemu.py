@@ -18,6 +18,7 @@ from yoctovirt.base.files import write_atomically
 from yoctovirt.base.process import missing_tool
 from yoctovirt.boot.accel import Accelerator
 from yoctovirt.boot.qemuargs import (
+    EVENTS_SOCKET,
     OVERLAY,
     QMP_SOCKET,
     SERIAL_SOCKET,
@@ -120,6 +121,7 @@ def runqemu_command(
         f"socket,id=console,path={SERIAL_SOCKET},server=on,wait=off,logfile={console_log}",
         "-serial", "chardev:console", "-serial", "null",
         "-qmp", f"unix:{QMP_SOCKET},server=on,wait=off",
+        "-qmp", f"unix:{EVENTS_SOCKET},server=on,wait=off",
         "-S",
     ]  # fmt: skip
     words = [str(runqemu), str(conf), "nographic", "slirp"]

@@ -19,10 +19,10 @@ from typing import Any
 from pexpect.exceptions import EOF, TIMEOUT
 
 from yoctovirt.base.deadline import Deadline
-from yoctovirt.base.files import Lock
+from yoctovirt.base.files import Lock, holder
 from yoctovirt.boot.console import Console
 from yoctovirt.boot.results import CommandResult, CommandTimeoutError, NodeUnreachableError
-from yoctovirt.boot.watch import LOGIN, console_tail
+from yoctovirt.boot.signs import LOGIN, console_tail
 
 #: No echo, no line wrap, no prompt, no bracketed paste; no lines of the kernel or of
 #: systemd (its signal RTMIN+21) in between.
@@ -64,6 +64,7 @@ class SerialShell:
             return
         lock = Lock(self.lock_path)
         lock.acquire(wait=True)
+        lock.write(holder())
         try:
             self._console = console or self.open()
             try:

@@ -20,6 +20,11 @@ from yoctovirt.boot.results import (
 if TYPE_CHECKING:
     import paramiko
 
+    from yoctovirt.boot.trouble import Trouble
+
+#: Seconds between two looks at what has become of a node that does not answer.
+_TURN = 0.5
+
 
 @dataclass(frozen=True)
 class SshAddress:
@@ -65,9 +70,12 @@ class SshAddress:
 class SshShell:
     """Commands on a node over SSH."""
 
-    def __init__(self, address: SshAddress, scale: float = 1.0) -> None:
+    def __init__(
+        self, address: SshAddress, scale: float = 1.0, trouble: Trouble | None = None
+    ) -> None:
         self.address = address
         self._scale = scale
+        self._trouble = trouble
         self._client: paramiko.SSHClient | None = None
 
     def connect(self, seconds: float | None = None) -> None:
@@ -78,11 +86,15 @@ class SshShell:
         """
         deadline = Deadline(seconds if seconds is not None else 60 * self._scale)
         address = self.address
+        # A node that is gone answers never: between the attempts that is looked after.
+        answer = 3.0
         while True:
-            wait = max(1.0, min(10 * self._scale, deadline.remaining))
-            reason = self.attempt(wait, wait)
+            self._check_gone("sshd was waited for")
+            longest = max(1.0, min(10 * self._scale, deadline.remaining))
+            reason = self.attempt(min(answer, longest), longest)
             if reason is None:
                 return
+            answer *= 1.5
             if deadline.remaining <= 0.3:
                 raise NodeUnreachableError(
                     f"sshd of {address.host}:{address.port} does not answer within "
@@ -169,8 +181,14 @@ class SshShell:
             channel.exec_command(command)
             channel.shutdown_write()
             while True:
-                channel.settimeout(max(0.05, deadline.remaining))
-                data = channel.recv(65536)
+                channel.settimeout(max(0.05, min(_TURN, deadline.remaining)))
+                try:
+                    data = channel.recv(65536)
+                except TimeoutError:
+                    self._check_gone(f"a command ran: {command}")
+                    if deadline.expired:
+                        raise
+                    continue
                 if not data:
                     break
                 output += data
@@ -184,11 +202,13 @@ class SshShell:
             channel.close()
         except TimeoutError as error:
             self.close()
+            said = self._trouble.suspicion() if self._trouble else None
             raise CommandTimeoutError(
-                command, seconds, "ssh", output.decode(errors="replace")
+                command, seconds, "ssh", output.decode(errors="replace"), said
             ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
+            self._check_gone(f"a command ran: {command}", 1.5)
             raise NodeUnreachableError(
                 f"the SSH connection broke while a command ran ({error}): {command}"
             ) from error
@@ -226,6 +246,24 @@ class SshShell:
     def alive(self) -> bool:
         """Whether there is a connection."""
         return self._alive()
+
+    def _check_gone(self, meanwhile: str, seconds: float = 0.0) -> None:
+        """Raise NodeUnreachableError where no answer will come any more.
+
+        A QEMU that ends needs a moment for it, and has *seconds*.
+        """
+        if self._trouble is None:
+            return
+        deadline, reason = Deadline(seconds), self._trouble.deadly()
+        while reason is None and not deadline.expired:
+            time.sleep(0.1)
+            reason = self._trouble.deadly()
+        if reason is not None:
+            self.close()
+            raise NodeUnreachableError(
+                f"the node does not go on: {reason}; this was found while {meanwhile}",
+                "look into console-<node>.log of the run that booted it",
+            )
 
     def _alive(self) -> bool:
         transport: Any = self._client.get_transport() if self._client else None

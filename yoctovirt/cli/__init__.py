@@ -24,6 +24,8 @@ VERBS = {
     "nodes": "List the running nodes of the workspace.",
     "ssh": "Log in on a node over SSH, or run a command on it.",
     "console": "Attach the terminal to the serial console of a node.",
+    "logs": "Print or follow what the console of a node says.",
+    "screenshot": "Take a picture of a node's display.",
     "stop": "Stop a running node.",
     "doctor": "Look whether this host can build and boot a role, with a remedy for each fault.",
     "config": "Print the complete kas configuration of a role.",

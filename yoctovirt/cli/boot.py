@@ -64,7 +64,9 @@ def command(
     workspace = workspace_of(ctx, create=deploy_dir is not None)
     if wants_set(roles, values):
         single = {"--name": name, "--console": console, "--deploy-dir": deploy_dir,
-                  "--image": image, "--ssh-port": values["ssh_port"]}  # fmt: skip
+                  "--image": image, "--ssh-port": values["ssh_port"],
+                  "--forward of a port": [one for one in make_boot_options(values).forwards
+                                          if one.host]}  # fmt: skip
         for option, value in single.items():
             if value:
                 raise UsageError(
@@ -118,22 +120,35 @@ def _print_ways_in(node: Node) -> None:
 
     state = node.state
     names = {"login": "login", "ssh": "SSH"}
-    times = [f"{names[name]} after {took:.1f} s" for name, took in state.timings.items()]
+    timings = state.timings
+    times = [f"{word} after {timings[key]:.1f} s" for key, word in names.items() if key in timings]
     click.echo(
         f"node {state.name} is ready: {state.accelerator} ({state.accelerator_reason}), "
         f"{', '.join(times)}"
     )
     click.echo(f"ssh:     yoctovirt ssh {state.name}")
     click.echo(f"         {paste_form(node.address().argv())}")
+    for forward in state.forwards:
+        click.echo(f"port:    {forward['address']}:{forward['host']} -> {forward['guest']}")
     click.echo(f"console: yoctovirt console {state.name}")
     click.echo(f"log:     {state.run}/console-{state.name}.log")
 
 
 def _wait(launch: Launch) -> None:
     """Wait for the end of the node; a guest that powers itself off is no error."""
+    from contextlib import suppress
+    from subprocess import TimeoutExpired
+
     from yoctovirt.errors import BootError
 
-    status = launch.guard.wait()
+    node = launch.node
+    while True:
+        with suppress(TimeoutExpired):
+            status = launch.guard.wait(0.5)
+            break
+        reason = node.trouble.deadly()
+        if reason is not None and launch.guard.poll() is None:
+            raise BootError(f"node {node.name} does not go on: {reason}", f"see {node.console_log}")
     if status != 0:
         raise BootError(f"QEMU ended: {launch.why_gone()}", f"see {launch.qemu_log}")
-    click.echo("the node has powered itself off")
+    click.echo(launch.events.how_ended() or "QEMU has ended")
