@@ -60,6 +60,7 @@ class NodeState:
     serial: dict[str, Any] = field(default_factory=dict)  #: of a host, as in nodes.yml
     serial_lock: str = ""  #: of a host: all runs share it
     known_hosts: str = ""  #: file for OpenSSH; empty: beside our key
+    random: str = ""  #: of a resumed node: how its random numbers were made fresh
     private_address: str = ""  #: in the network of the nodes that were booted with it
     timings: dict[str, float] = field(default_factory=dict)  #: seconds after the start of QEMU
 

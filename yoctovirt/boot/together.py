@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
-from yoctovirt.boot.launcher import BootRequest, Launch, ready_node
+from yoctovirt.boot.launcher import BootRequest, Launch
 from yoctovirt.boot.network import (
     Member,
     Segment,
@@ -20,14 +18,15 @@ from yoctovirt.boot.network import (
     set_up_script,
     tap_qemuparams,
 )
-from yoctovirt.boot.node import Node, load_node
+from yoctovirt.boot.node import Node
 from yoctovirt.boot.preflight import check_host
 from yoctovirt.boot.qemuargs import memory_mib
+from yoctovirt.boot.starting import TURN, PrefixedScreen, Start
 from yoctovirt.boot.verify import verify_network
+from yoctovirt.boot.warm import Warm, with_generation
+from yoctovirt.boot.warmsave import keep
+from yoctovirt.boot.warmstart import freshness, refusal
 from yoctovirt.errors import BootError
-
-#: Seconds between two looks at whether all nodes are there.
-_TURN = 0.2
 
 
 @dataclass(frozen=True)
@@ -38,66 +37,6 @@ class SetOptions:
     hosts: bool = False  #: write the names into each other's hosts file
     on_death: str = "stop"  #: what happens to the others when one dies: ``stop``, ``keep``
     check_network: bool = True
-
-
-class _PrefixedScreen(Screen):
-    """A screen whose lines say which node they are of."""
-
-    def __init__(self, screen: Screen, name: str) -> None:
-        super().__init__(quiet=True)
-        self._under, self._name = screen, name
-
-    def line(self, text: str = "") -> None:
-        self._under.line(f"    [{self._name}] {text.strip()}")
-
-
-class _Start:
-    """One node on its way, in a thread of its own."""
-
-    def __init__(self, request: BootRequest, log: CommandLog, screen: Screen) -> None:
-        self.request = request
-        self.launch: Launch | None = None
-        self.error: BaseException | None = None
-        self._context: AbstractContextManager[Launch] = ready_node(request, log, screen)
-        # Not Thread.join: interrupted by Ctrl-C it takes a thread that runs for one that ended.
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name=request.name)
-
-    def begin(self) -> None:
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.launch = self._context.__enter__()
-        except BaseException as error:
-            self.error = error
-        finally:
-            self._over.set()
-
-    @property
-    def over(self) -> bool:
-        return self._over.is_set()
-
-    def wait(self, seconds: float) -> None:
-        self._over.wait(seconds)
-
-    def kill(self) -> None:
-        """Have the guard stop QEMU, where it runs already; so the wait for it ends, too."""
-        node = load_node(self.request.workspace, self.request.name)
-        if not self.over and node is not None and node.state.guard_pid:
-            with suppress(ProcessLookupError):
-                os.kill(node.state.guard_pid, signal.SIGTERM)
-
-    def cancel(self) -> None:
-        """End a start that is under way, however far it is."""
-        while self._thread.ident is not None and not self.over:
-            self.kill()
-            self.wait(_TURN)
-
-    def end(self) -> None:
-        """Stop the node, unless it was detached."""
-        if self.launch is not None:
-            self._context.__exit__(None, None, None)
 
 
 @dataclass
@@ -151,7 +90,7 @@ class NodeSet:
         over = threading.Event()
 
         def watch() -> None:
-            while not over.wait(_TURN):
+            while not over.wait(TURN):
                 self.look()
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -202,38 +141,83 @@ def ready_nodes(
     what became of the others. With ``on_death`` "keep" nodes that failed are in ``died``.
     """
     _check_hosts(requests, screen)
+    warm: Warm | None = None
+    if requests[0].options.warm:
+        requests = [with_generation(request) for request in requests]
+        networks = {one.name: f"{options} {one.address} {one.mac}" for one in members}
+        warm = Warm(requests, networks)
     segment = Segment() if options.net == "private" else None
     try:
-        starts = [
-            _Start(
-                _joined(request, member, segment, options),
-                log_of(request),
-                _PrefixedScreen(screen, request.name),
-            )
+        joined = [
+            _joined(request, member, segment, options)
             for request, member in zip(requests, members, strict=True)
         ]
-        try:
-            for start in starts:
-                start.begin()
-            found = _gather(starts, members, options)
-        except BaseException:
-            for start in starts:
-                start.kill()
-            for start in starts:
-                start.cancel()
-                start.end()
-            raise
+        starts, found, resumed = _start_all(joined, members, options, log_of, screen, warm)
     finally:
         # From here on the guards hold the port.
         if segment is not None:
             segment.close()
     try:
         if options.net != "none":
-            _join(found)
+            _join(found, set_up=not resumed)
+        if warm is not None and not resumed and not found.died:
+            keep(warm, found.launches, screen)
         yield found
     finally:
         for start in starts:
             start.end()
+
+
+def _start_all(
+    requests: Sequence[BootRequest],
+    members: Sequence[Member],
+    options: SetOptions,
+    log_of: Callable[[BootRequest], CommandLog],
+    screen: Screen,
+    warm: Warm | None,
+) -> tuple[list[Start], NodeSet, bool]:
+    """Start all nodes, from a warm state where one fits; say whether they were resumed."""
+    entry = warm.find(screen) if warm is not None else None
+    if entry is not None:
+        resumes = entry.resumes()
+        resumed = [replace(request, resume=resumes[request.name]) for request in requests]
+        try:
+            starts, found = _start(resumed, members, replace(options, on_death="stop"), log_of,
+                                   screen)  # fmt: skip
+        except BootError as error:
+            screen.note(refusal(error))
+            entry.drop()
+        else:
+            found.options = options
+            for launch in found.launches.values():
+                screen.note(f"[{launch.node.name}] {freshness(launch)}")
+            return starts, found, True
+    starts, found = _start(requests, members, options, log_of, screen)
+    return starts, found, False
+
+
+def _start(
+    requests: Sequence[BootRequest],
+    members: Sequence[Member],
+    options: SetOptions,
+    log_of: Callable[[BootRequest], CommandLog],
+    screen: Screen,
+) -> tuple[list[Start], NodeSet]:
+    starts = [
+        Start(request, log_of(request), PrefixedScreen(screen, request.name))
+        for request in requests
+    ]
+    try:
+        for start in starts:
+            start.begin()
+        return starts, _gather(starts, members, options)
+    except BaseException:
+        for start in starts:
+            start.kill()
+        for start in starts:
+            start.cancel()
+            start.end()
+        raise
 
 
 def _check_hosts(requests: Sequence[BootRequest], screen: Screen) -> None:
@@ -266,13 +250,13 @@ def _joined(
     return replace(request, options=own, held=held)
 
 
-def _gather(starts: Sequence[_Start], members: Sequence[Member], options: SetOptions) -> NodeSet:
+def _gather(starts: Sequence[Start], members: Sequence[Member], options: SetOptions) -> NodeSet:
     """Wait until all nodes are ready, or one is lost."""
     while not all(start.over for start in starts):
         lost = any(_lost(start) for start in starts)
         if lost and options.on_death == "stop":
             break
-        next(start for start in starts if not start.over).wait(_TURN)
+        next(start for start in starts if not start.over).wait(TURN)
     for start in starts:
         # Whatever is no matter of the node itself (wrong usage, the host, a bug) ends the set.
         if start.error is not None and not isinstance(start.error, BootError):
@@ -286,21 +270,26 @@ def _gather(starts: Sequence[_Start], members: Sequence[Member], options: SetOpt
     return found
 
 
-def _lost(start: _Start) -> str:
+def _lost(start: Start) -> str:
     """Return why a node cannot become ready, or has gone since; '' where it is well."""
     if start.error is not None:
         return str(start.error)
     return (start.launch.why_gone() or "") if start.launch is not None else ""
 
 
-def _join(found: NodeSet) -> None:
-    """Give the nodes their addresses and names, and see that they reach one another."""
+def _join(found: NodeSet, set_up: bool = True) -> None:
+    """Give the nodes their addresses and names, and see that they reach one another.
+
+    Nodes that were resumed have them already (*set_up* is False).
+    """
     nodes = {name: launch.node for name, launch in found.alive.items()}
     members = [member for member in found.members if member.name in nodes]
     for member in members:
         node = nodes[member.name]
-        _run(node, set_up_script(member), "the interface of the private network is not set up")
-        if found.options.hosts:
+        if set_up:
+            what = "the interface of the private network is not set up"
+            _run(node, set_up_script(member), what)
+        if set_up and found.options.hosts:
             _run(node, hosts_script(member, members), "/etc/hosts cannot be written")
         node.state.private_address = member.address
         node.save()

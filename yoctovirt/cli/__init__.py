@@ -35,6 +35,7 @@ VERBS = {
     "sharing": "Measure what one role takes from the sstate of another.",
     "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
     "build-stats": "Show what a build did and where its time went, or compare two.",
+    "warm": "List or drop the states that --warm has kept.",
     "clean": "Say what the workspace occupies, and free it.",
 }
 

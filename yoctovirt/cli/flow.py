@@ -97,10 +97,10 @@ def figures_line(figures: dict[str, int]) -> str:
 @contextmanager
 def boot_phase(record: RunRecord, request: BootRequest, screen: Screen) -> Iterator[Launch]:
     """Start a node as a phase of *record*; yield it ready, stop it at the end."""
-    from yoctovirt.boot.launcher import ready_node
+    from yoctovirt.boot.warmstart import started_node
 
     name = request.name
-    starting = ready_node(request, record.commands(screen.command), screen)
+    starting = started_node(request, record.commands(screen.command), screen)
     with record.phase("boot") as details, screen.step(f"boot {name}"):
         launch = starting.__enter__()
         note_node(record, launch.node)

@@ -16,7 +16,7 @@ import pytest
 
 from yoctovirt.base.process import CommandLog, Guarded
 from yoctovirt.base.screen import Screen
-from yoctovirt.boot import together
+from yoctovirt.boot import starting, together
 from yoctovirt.boot.network import plan_members
 from yoctovirt.boot.together import NodeSet, SetOptions, ready_nodes
 from yoctovirt.errors import BootError, InfrastructureError
@@ -113,10 +113,10 @@ class Requests:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, **plans: Any) -> None:
         self.plans, self.ended = plans, dict.fromkeys(plans, 0)
         self.guards: dict[str, Running] = {}
-        monkeypatch.setattr(together, "ready_node", self.ready_node)
-        monkeypatch.setattr(together, "load_node", self.load_node)
+        monkeypatch.setattr(starting, "ready_node", self.ready_node)
+        monkeypatch.setattr(starting, "load_node", self.load_node)
         monkeypatch.setattr(together, "_joined", lambda request, *_: request)
-        options = SimpleNamespace(preflight=False)
+        options = SimpleNamespace(preflight=False, warm=False)
         self.requests: Any = [
             SimpleNamespace(name=name, workspace=folder, options=options) for name in plans
         ]
