@@ -24,6 +24,8 @@ VERBS = {
     "nodes": "List the running nodes of the workspace.",
     "ssh": "Log in on a node over SSH, or run a command on it.",
     "console": "Attach the terminal to the serial console of a node.",
+    "logs": "Print or follow what the console of a node says.",
+    "screenshot": "Take a picture of a node's display.",
     "stop": "Stop a running node.",
     "doctor": "Look whether this host can build and boot a role, with a remedy for each fault.",
     "config": "Print the complete kas configuration of a role.",
@@ -34,6 +36,7 @@ VERBS = {
     "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
     "runs": "Work on run records: list, show, compare, open, prune.",
     "build-stats": "Show what a build did and where its time went, or compare two.",
+    "warm": "List or drop the states that --warm has kept.",
     "clean": "Say what the workspace occupies, and free it.",
 }
 

@@ -17,13 +17,14 @@ from yoctovirt.cli.common import (
     skip_preflight_option,
     workspace_of,
 )
+from yoctovirt.cli.hosts import choose_host, host_option, test_host
 
 if TYPE_CHECKING:
     from yoctovirt.config.workspace import Workspace
 
 
 @click.command("smoke")
-@click.argument("target", metavar="ROLE|NODE", required=False)
+@click.argument("target", metavar="ROLE|NODE|HOST", required=False)
 @click.option("--suite", "only", metavar="A,B", default="", help="Run only these suites.")
 @click.option("--not", "without", metavar="C", default="", help="Leave these suites out.")
 @click.option("-k", "expression", default="", metavar="EXPR", help="Checks that match (as pytest).")
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Copy junit.xml there, too."
 )
+@host_option
 @image_options
 @boot_options
 @skip_preflight_option
@@ -44,11 +46,12 @@ def command(
     expression: str,
     listing: bool,
     junit: Path | None,
+    host: str | None,
     deploy_dir: Path | None,
     image: str | None,
     **values: Any,
 ) -> None:
-    """Run the smoke suites on a running NODE, or boot a built ROLE for them.
+    """Run the smoke suites on a running NODE, a host of nodes.yml, or boot a built ROLE for them.
 
     The suites are those that the role promises, and base. Exit code 1: a check failed.
     """
@@ -70,7 +73,7 @@ def command(
     _check_choice(choice)
     screen = Screen()
     nodes = running_nodes(workspace) if deploy_dir is None else {}
-    if target in nodes:
+    if target in nodes and host is None:
         node = nodes[target]
         with reported(workspace, f"smoke-{target}", node.state.role, junit) as record:
             note_node(record, node)
@@ -79,6 +82,12 @@ def command(
             finally:
                 _keep_console(node.state.run, target, record.path)
                 print_verdicts(record.data)
+        return
+    chosen = choose_host(workspace, target, host)
+    if chosen is not None:
+        name, role_name = chosen[0].name, chosen[1].name if chosen[1] else None
+        with reported(workspace, f"smoke-{name}", role_name, junit) as record:
+            test_host(record, workspace, chosen, screen, choice)
         return
     _check_target(target, nodes, workspace)
     built, role = choose_image(workspace, target, deploy_dir, image)
@@ -111,10 +120,11 @@ def _check_choice(choice: dict[str, Any]) -> None:
 
 def _check_target(target: str | None, nodes: dict[str, Any], workspace: Workspace) -> None:
     from yoctovirt.base.suggest import did_you_mean
+    from yoctovirt.boot.hosts import load_hosts
     from yoctovirt.config.roles import role_files
     from yoctovirt.errors import UsageError
 
-    known = {*nodes, *role_files(workspace.path)}
+    known = {*nodes, *load_hosts(workspace), *role_files(workspace.path)}
     if target is not None and target not in known:
         raise UsageError(f"there is no role or node {target!r}", did_you_mean(target, known))
 

@@ -52,6 +52,10 @@ PROMISE_COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Checks that compare SSH with the serial console: not for a host that has none.
+SERIAL_CHECKS = ("base::serial_and_ssh_agree",)
+
+
 @dataclass(frozen=True)
 class Suite:
     """A pytest module of checks."""

@@ -34,6 +34,7 @@ def pytest_command(
     suites: Sequence[Suite],
     results: Path,
     expression: str = "",
+    peers: Sequence[Node] = (),
 ) -> list[str]:
     """Return argv of the pytest run."""
     argv = [sys.executable, "-m", "pytest", "-p", "yoctovirt.smoke.plugin"]
@@ -41,6 +42,7 @@ def pytest_command(
     argv += ["-p", "no:cacheprovider", "--no-header", "--tb=short", "-v"]
     argv += [f"--yv-workspace={workspace.path}", f"--yv-results={results}"]
     argv += [f"--yv-node={node.name}" for node in nodes]
+    argv += [f"--yv-peer={node.name}" for node in peers]
     if expression:
         argv += ["-k", expression]
     return [*argv, *(str(suite.path) for suite in suites)]
@@ -54,15 +56,17 @@ def run_checks(
     log: CommandLog,
     screen: Screen,
     expression: str = "",
+    peers: Sequence[Node] = (),
 ) -> list[dict[str, Any]]:
     """Run *suites* on *nodes* and return the verdicts, whatever they are.
 
+    *peers* are running nodes that the checks may use beside them.
     Raises UsageError where no check ran, InterruptedRunError after Ctrl-C,
     InfrastructureError where pytest itself broke.
     """
     if not suites:
         raise UsageError("no smoke suite is left to run", "see 'yoctovirt smoke --list'")
-    argv = pytest_command(nodes, workspace, suites, results, expression)
+    argv = pytest_command(nodes, workspace, suites, results, expression, peers)
     env = {key: value for key, value in os.environ.items() if key not in _SCRUBBED}
     # Only our plugin: what else is installed beside us must not change a verdict.
     env.update(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTHONDONTWRITEBYTECODE="1")

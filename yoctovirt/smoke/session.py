@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from yoctovirt.boot.node import Node, find_node
+from yoctovirt.boot.hosts import find_any_node
+from yoctovirt.boot.node import Node
 from yoctovirt.boot.results import NodeUnreachableError
 from yoctovirt.config.workspace import find_workspace
 from yoctovirt.errors import YoctovirtError
-from yoctovirt.smoke.catalog import SUITES_DIR
+from yoctovirt.smoke.catalog import SERIAL_CHECKS, SUITES_DIR
 from yoctovirt.smoke.checked import COMMANDS_FILE, CommandRecorder, SmokeNode
 
 CHECKS_FILE = "checks.jsonl"
@@ -42,7 +43,8 @@ class SmokeSession:
         workspace = config.getoption("yv_workspace")
         try:
             space = find_workspace(Path(workspace) if workspace else None)
-            self._nodes: list[Node] = [find_node(space, n) for n in config.getoption("yv_node")]
+            self._nodes: list[Node] = [find_any_node(space, n) for n in config.getoption("yv_node")]
+            self._peers: list[Node] = [find_any_node(space, n) for n in config.getoption("yv_peer")]
         except YoctovirtError as error:
             raise pytest.UsageError(f"{error.message} ({error.hint})") from error
         commands = self._results / COMMANDS_FILE if self._results else None
@@ -53,13 +55,25 @@ class SmokeSession:
         return list(dict.fromkeys(p for node in self._nodes for p in node.state.promises))
 
     def smoke_nodes(self) -> dict[str, SmokeNode]:
-        """Return the nodes of the run as checks see them, by name."""
-        return {node.name: SmokeNode(node, self._recorder) for node in self._nodes}
+        """Return the nodes of the run as checks see them, by name; those to be tested first."""
+        nodes = [*self._nodes, *self._peers]
+        return {node.name: SmokeNode(node, self._recorder) for node in nodes}
 
     def close(self) -> None:
         """Close our connections to the nodes."""
-        for node in self._nodes:
+        for node in (*self._nodes, *self._peers):
             node.close()
+
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Leave away what needs a serial console, where a host has none: not run, not passed."""
+        if all(node.has_serial for node in self._nodes):
+            return
+        left = [item for item in items if check_id(item.nodeid) in SERIAL_CHECKS]
+        if left:
+            config.hook.pytest_deselected(items=left)
+            items[:] = [item for item in items if item not in left]
 
     # A check that belongs to a promise has no right to be skipped -----------
 
