@@ -106,4 +106,4 @@ def test_host(
             smoke_phase(record, workspace, [node], screen, **choice)
     finally:
         note_unreached(record, role.promises if role else ())
-        print_verdicts(record)
+        print_verdicts(record.data)
