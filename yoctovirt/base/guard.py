@@ -8,6 +8,9 @@ paths given by ``--discard`` are removed; those given by ``--remove`` are remove
 at every end of the command. A parent-death signal alone would not do: scripts such
 as runqemu stand in between, and their children would live on.
 
+``--stamp`` names a file that grows (the console log): its size, with the time, is noted in
+``<file>.times``, so that each part of it can be dated.
+
 Bytes on the pipe: ``D`` detach (the end of the owner no longer matters),
 ``I`` send SIGINT to the command, ``T`` stop it now.
 
@@ -108,6 +111,25 @@ def _sweep(child: int) -> None:
         _reap_orphans(child)
 
 
+class _Stamps:
+    """Notes when a file has grown, and how far."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._size = 0
+
+    def note(self) -> None:
+        try:
+            size = os.stat(self._path).st_size  # noqa: PTH116
+            if size == self._size:
+                return
+            self._size = size
+            with open(f"{self._path}.times", "a", encoding="ascii") as out:  # noqa: PTH123
+                out.write(f"{time.time():.1f} {size}\n")
+        except OSError:
+            return
+
+
 def _spawn(command: list[str], keep: list[int]) -> int:
     owner = os.getpid()
     # A SIGTERM between fork and exec would run our handler in the child, and be lost.
@@ -138,6 +160,7 @@ def main(arguments: list[str]) -> int:
     options, command = arguments[:split], arguments[split + 1 :]
     watch, grace, linger = -1, 5.0, 0.0
     remove, discard, keep = [], [], []
+    stamps = None
     for option in options:
         key, _, value = option.partition("=")
         if key == "--watch-fd":
@@ -150,6 +173,8 @@ def main(arguments: list[str]) -> int:
             remove.append(value)
         elif key == "--discard":
             discard.append(value)
+        elif key == "--stamp":
+            stamps = _Stamps(value)
         elif key == "--keep-fd":
             keep.append(int(value))
         else:
@@ -186,7 +211,9 @@ def main(arguments: list[str]) -> int:
     poller.register(watch, select.POLLIN)
     try:
         while True:
-            ready = dict(poller.poll(1000))
+            ready = dict(poller.poll(1000 if stamps is None else 500))
+            if stamps is not None:
+                stamps.note()
             if child_fd in ready:
                 _let_finish(child, linger, stop_now)
                 break

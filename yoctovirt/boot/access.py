@@ -42,19 +42,23 @@ class EarlySsh:
         self._login_seconds = login_seconds
         self._thread = threading.Thread(target=self._attempts, daemon=True)
         if deploy.client_key is not None and deploy.host_key:
-            _write_keys(node, deploy.client_key.read_text(), deploy.host_key)
+            write_keys(node, deploy.client_key.read_text(), deploy.host_key)
             self._ssh = node.ssh
             self._thread.start()
 
     def _attempts(self) -> None:
         assert self._ssh is not None
+        answer = _EARLY_ANSWER
         while not self._stop.wait(0.2):
             try:
-                if self._ssh.attempt(_EARLY_ANSWER, self._login_seconds) is None:
+                if self._ssh.attempt(answer, self._login_seconds) is None:
                     self._connected.set()
                     return
             except NodeUnreachableError:
                 return  # whoever connects after the login meets the same error, and reports it
+            # A node on a busy host is slow to answer. Attempts given up too early leave work
+            # behind, until its sshd drops connections (MaxStartups).
+            answer = min(answer * 1.5, self._login_seconds)
 
     @property
     def connected(self) -> bool:
@@ -73,7 +77,8 @@ class EarlySsh:
         self._stop.set()
 
 
-def _write_keys(node: Node, private: str, host_key: str) -> None:
+def write_keys(node: Node, private: str, host_key: str) -> None:
+    """Keep our private key and the host key of *node* in its folder, for SSH."""
     key = node.folder / "id"
     write_atomically(key, private, 0o600)
     node.state.ssh_key, node.state.ssh_host_key = str(key), host_key
@@ -96,8 +101,8 @@ def prepare_ssh(node: Node, console: Console, deploy: DeployDir) -> None:
         else:
             private, public = _make_key()
             _accept_key(node, public)
-        host_key = deploy.host_key or _read_host_key(node)
-    _write_keys(node, private, host_key)
+        host_key = deploy.host_key or read_host_key(node)
+    write_keys(node, private, host_key)
 
 
 def _make_key() -> tuple[str, str]:
@@ -122,7 +127,11 @@ def _accept_key(node: Node, public: str) -> None:
         )
 
 
-def _read_host_key(node: Node) -> str:
+def read_host_key(node: Node) -> str:
+    """Return the host key that the node itself shows on its console.
+
+    Raises NodeUnreachableError where it has none.
+    """
     # sshd makes its keys at the first boot; under TCG that takes a while.
     result = node.serial.run(
         f"n=0; while [ $n -lt 60 ]; do k=$({_HOST_KEYS}); "

@@ -42,6 +42,17 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
 )
 
 
+def ended_by(status: int) -> str | None:
+    """Return by which signal a command ended whose status is 128 + N, None for another status."""
+    import signal
+
+    try:
+        name = signal.Signals(status - 128).name
+    except ValueError:
+        return None
+    return f"somebody or something ended it by {name}"
+
+
 def explain_qemu(gone: str, log: Path) -> BootError:
     """Return the error for a QEMU that ended at its start; *gone* is what it left."""
     for pattern, message, hint in _CAUSES:

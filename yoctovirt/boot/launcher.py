@@ -8,23 +8,27 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from yoctovirt.base.deadline import Deadline
 from yoctovirt.base.files import Lock, make_folder
-from yoctovirt.base.process import CommandLog, Guarded, missing_tool, run_quick
+from yoctovirt.base.process import CommandLog, Guarded, missing_tool
 from yoctovirt.base.screen import Screen
 from yoctovirt.boot.accel import Accelerator, choose_accelerator
 from yoctovirt.boot.access import EarlySsh, prepare_ssh
 from yoctovirt.boot.console import Console
-from yoctovirt.boot.failures import explain_qemu
+from yoctovirt.boot.describe import describe
+from yoctovirt.boot.disks import make_disks, persist_dir
+from yoctovirt.boot.events import Events
+from yoctovirt.boot.evidence import evidence_kept
+from yoctovirt.boot.failures import ended_by, explain_qemu
+from yoctovirt.boot.forwards import Forward, add_forward
 from yoctovirt.boot.nested import nested_virtualization, with_cpu
-from yoctovirt.boot.node import Node, NodeState, lock_path, node_dir
+from yoctovirt.boot.node import Node, lock_path, node_dir
 from yoctovirt.boot.preflight import check_host
 from yoctovirt.boot.qemuargs import (
-    OVERLAY,
+    EVENTS_SOCKET,
     QMP_SOCKET,
     SERIAL_SOCKET,
     BootOptions,
@@ -32,7 +36,9 @@ from yoctovirt.boot.qemuargs import (
     qemu_command,
 )
 from yoctovirt.boot.results import NodeUnreachableError
+from yoctovirt.boot.resume import Resume
 from yoctovirt.boot.runqemu import runqemu_command, runqemu_complaint, write_conf
+from yoctovirt.boot.signs import ConsoleWatch
 from yoctovirt.boot.watch import ConsoleSilentError, wait_for_login
 from yoctovirt.build.deploydir import DeployDir
 from yoctovirt.config.roles import Role
@@ -61,6 +67,8 @@ class BootRequest:
     options: BootOptions  #: what the user asked for
     run_dir: Path  #: of the run record, for the logs
     runqemu: Path | None = None  #: None: plain QEMU from the qemuboot.conf
+    resume: Resume | None = None  #: kept state to start from, in place of a boot
+    held: tuple[int, ...] = ()  #: descriptors that stay open as long as the node runs
 
     def options_with_role(self) -> BootOptions:
         """Return the options together with what the role's node needs.
@@ -84,11 +92,16 @@ class Launch:
     """A node of ours: the state on disk, and the guard that keeps it."""
 
     def __init__(self, node: Node, guard: Guarded, qemu_log: Path, console: Console) -> None:
+        state = node.state
         self.node = node
         self.guard = guard
         self.qemu_log = qemu_log
         self.console = console
         self.started = time.monotonic()
+        self.watch = ConsoleWatch(state.allowed_console, patient=state.accelerator != "kvm")
+        log = Path(state.run) / f"events-{node.name}.jsonl"
+        self.events = Events(node.folder / EVENTS_SOCKET, log, node.reboot_marker.exists)
+        self.events.start()
 
     def why_gone(self) -> str | None:
         """Return what QEMU said where it has ended, None while it runs."""
@@ -96,7 +109,8 @@ class Launch:
         if status is None:
             return None
         said = runqemu_complaint(self.qemu_log.read_text(errors="replace"))
-        return f"exit status {status}: {said or '(no message)'}"
+        how = self.events.how_ended() or ended_by(status)
+        return f"{how or f'exit status {status}'}: {said or '(no message)'}"
 
     def mark(self, name: str) -> None:
         """Note when something was reached, in seconds after the start of QEMU."""
@@ -106,6 +120,7 @@ class Launch:
         """Stop QEMU; the guard removes the folder of the node."""
         self.node.close()
         self.console.close()
+        self.events.close()
         self.guard.stop()
 
     def detach(self) -> None:
@@ -114,6 +129,7 @@ class Launch:
         self.node.save()
         self.node.close()
         self.console.close()
+        self.events.close()
         self.guard.detach()
 
 
@@ -174,14 +190,22 @@ def _start(
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder, 0o700)
     qemu_log = request.run_dir / f"qemu-{name}.log"
-    argv = _command(request, accelerator, folder)
-    overlay = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b"]
-    run_quick([*overlay, str(deploy.rootfs), str(folder / OVERLAY)], log)
-    state = _state(request, accelerator, argv)
+    if request.resume is not None:
+        request.resume.make_disks(folder, log)
+    keep = persist_dir(request.workspace, name) if options.persist else None
+    more = make_disks(folder, deploy.rootfs, options.disks, keep, log)
+    load = request.resume.qemuparams() if request.resume else ()
+    own = replace(request.options, qemuparams=(*more, *request.options.qemuparams, *load))
+    argv = _command(replace(request, options=own), accelerator, folder)
+    state = describe(request, accelerator, argv)
     lock.write(f"started {state.started}")
     screen.command(log.note(argv, cwd=folder))
     with qemu_log.open("ab") as output:
-        guard = Guarded(argv, cwd=folder, output=output, remove=[folder], lock=lock, grace=5.0)
+        guard = Guarded(
+            argv, cwd=folder, output=output, remove=[folder], lock=lock, grace=5.0,
+            stamp=request.run_dir / f"console-{name}.log",
+            held=request.held,
+        )  # fmt: skip
     try:
         state.guard_pid = guard.pid
         node = Node(folder, state)
@@ -189,8 +213,12 @@ def _start(
         console = _open_console(folder, guard, qemu_log, name)
         launch = Launch(node, guard, qemu_log, console)
         try:
-            state.ssh_port = options.ssh_port or node.qmp.forward_port(22)
+            state.ssh_port = options.ssh_port or add_forward(node.qmp, Forward(22)).host
+            state.forwards = [asdict(add_forward(node.qmp, one)) for one in options.forwards]
             node.save()
+            if request.resume is not None:
+                request.resume.wait_loaded(node)
+                launch.mark("loaded")
             node.qmp.execute("cont")
         except NodeUnreachableError as error:
             # A QEMU that dies in its first moments takes us to this place first.
@@ -217,27 +245,6 @@ def _command(request: BootRequest, accelerator: Accelerator, folder: Path) -> li
     if shutil.which(argv[0]) is None:
         raise missing_tool(argv[0])
     return argv
-
-
-def _state(request: BootRequest, accelerator: Accelerator, argv: list[str]) -> NodeState:
-    deploy, role, options = request.deploy, request.role, request.options_with_role()
-    smp = (deploy.qemuboot.words("qb_smp") or ["-smp", "1"])[-1].split(",")[0]
-    return NodeState(
-        name=request.name,
-        role=role.name if role else None,
-        promises=list(role.promises) if role else [],
-        allowed_failed_units=list(role.allowed_failed_units) if role else [],
-        image=deploy.image,
-        deploy_dir=str(deploy.path),
-        accelerator=accelerator.name,
-        accelerator_reason=accelerator.reason,
-        timeout_scale=accelerator.timeout_scale * options.timeout_scale,
-        memory_mib=memory_mib(deploy.qemuboot, options.memory),
-        cpus=options.cpus or int(smp.removeprefix("cpus=")),
-        run=str(request.run_dir),
-        command=argv,
-        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    )
 
 
 def _open_console(folder: Path, guard: Guarded, qemu_log: Path, name: str) -> Console:
@@ -277,17 +284,34 @@ def wait_until_ready(launch: Launch, options: BootOptions, deploy: DeployDir) ->
             launch.why_gone,
             KVM_SILENCE_SECONDS * options.timeout_scale if kvm else None,
             lambda: early.connected,
+            launch.watch,
+            launch.events.complaint,
         )
     except BaseException:
         early.abandon()
         raise
+    finally:
+        state.timings.update(launch.watch.phases)
     if asked:
         launch.mark("login")
     if not early.finish():
         prepare_ssh(node, launch.console, deploy)
         node.ssh.connect(options.ssh_timeout or SSH_SECONDS * state.timeout_scale)
+    _note_ready(launch)
+
+
+def _resume(launch: Launch, resume: Resume) -> None:
+    """Wait until a node that was resumed answers, its clock and random numbers set right."""
+    resume.write_keys(launch.node)
+    launch.node.state.random = resume.reach(launch.node)
+    _note_ready(launch)
+
+
+def _note_ready(launch: Launch) -> None:
+    node, state = launch.node, launch.node.state
     launch.mark("ssh")
     state.state = "ready"
+    state.console_ready = node.console_log.stat().st_size if node.console_log.is_file() else 0
     node.save()
     launch.console.close()
 
@@ -301,16 +325,23 @@ def ready_node(request: BootRequest, log: CommandLog, screen: Screen) -> Iterato
     options, deploy = request.options, request.deploy
     try:
         with launched(request, log, screen) as launch:
-            wait_until_ready(launch, options, deploy)
+            with evidence_kept(launch.node, launch.console, launch.watch, launch.why_gone):
+                if request.resume is not None:
+                    _resume(launch, request.resume)
+                else:
+                    wait_until_ready(launch, options, deploy)
             yield launch
             return
     except (ConsoleSilentError, KvmUnusableError) as error:
         why = error.message
+        if request.resume is not None:
+            raise
         if options.kvm:
             raise BootError(f"KVM cannot be used: {why}", "boot with --no-kvm") from error
     screen.note(f"KVM does not work here ({why}); starting again under TCG")
     fallback = replace(options, kvm=False)
     with launched(replace(request, options=fallback), log, screen) as launch:
         launch.node.state.accelerator_reason = f"KVM does not work here: {why}"
-        wait_until_ready(launch, fallback, deploy)
+        with evidence_kept(launch.node, launch.console, launch.watch, launch.why_gone):
+            wait_until_ready(launch, fallback, deploy)
         yield launch

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from yoctovirt.boot.accel import Accelerator
+from yoctovirt.boot.forwards import Forward
 from yoctovirt.build.deploydir import DeployDir
 from yoctovirt.build.qemuboot import QemuBoot
 from yoctovirt.errors import UsageError
@@ -16,6 +17,8 @@ from yoctovirt.errors import UsageError
 #: Socket of the first serial port and of QMP, in the folder of the node.
 SERIAL_SOCKET = "serial.sock"
 QMP_SOCKET = "qmp.sock"
+#: A second monitor: the first is for commands, and has one client at a time.
+EVENTS_SOCKET = "events.sock"
 OVERLAY = "overlay.qcow2"
 
 
@@ -32,6 +35,10 @@ class BootOptions:
     login_timeout: float | None = None  #: seconds, not scaled
     ssh_timeout: float | None = None  #: seconds, not scaled
     timeout_scale: float = field(default=1.0)
+    disks: tuple[int, ...] = ()  #: empty disks beside the root, bytes
+    persist: bool = False  #: keep what the node writes on its disks
+    forwards: tuple[Forward, ...] = ()  #: ports of the host that lead into the node
+    warm: bool = False  #: resume the state that is kept of such a node, or keep one
     preflight: bool = True  #: look first whether the host is fit for it
 
 
@@ -176,6 +183,8 @@ def qemu_command(
         *["-serial", "null"] * (len(serial_ports(boot)) - 1),
         "-qmp",
         f"unix:{QMP_SOCKET},server=on,wait=off",
+        "-qmp",
+        f"unix:{EVENTS_SOCKET},server=on,wait=off",
         *boot.words("qb_opt_append"),
         *_kernel(deploy, options),
     ]

@@ -71,22 +71,12 @@ class Qmp:
         arguments: Any = {"command-line": line}
         return str(self.execute("human-monitor-command", **arguments))
 
-    def forward_port(self, guest_port: int, network: str = "net0") -> int:
-        """Forward a free port of 127.0.0.1 to *guest_port*; QEMU chooses it, so none is raced for.
-
-        Raises NodeUnreachableError where QEMU refuses.
-        """
-        answer = self.hmp(f"hostfwd_add {network} tcp:127.0.0.1:0-:{guest_port}")
-        if answer.strip():
-            raise NodeUnreachableError(f"QEMU does not forward a port: {answer.strip()}")
-        return self.forwarded_port(guest_port)
-
-    def forwarded_port(self, guest_port: int) -> int:
-        """Return the host port that is forwarded to *guest_port* (``info usernet``)."""
-        table = self.hmp("info usernet")
+    def forwards(self) -> list[tuple[int, int]]:
+        """Return the TCP ports that QEMU forwards: of the host, of the guest (``info usernet``)."""
+        found = []
         # Protocol[State] FD Source-Address Port Dest-Address Port RecvQ SendQ
-        for line in table.splitlines():
+        for line in self.hmp("info usernet").splitlines():
             match = re.match(r"\s*TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+(\d+)\s", line)
-            if match and int(match[2]) == guest_port:
-                return int(match[1])
-        raise NodeUnreachableError(f"QEMU forwards no port to {guest_port}: {table.strip()}")
+            if match:
+                found.append((int(match[1]), int(match[2])))
+        return found

@@ -27,15 +27,23 @@ class NodeUnreachableError(BootError):
     """The node does not answer (any more) on its console or over SSH."""
 
 
+class NodeRefusedError(NodeUnreachableError):
+    """Somebody answers, and another attempt would end the same: a wrong key, a refused login."""
+
+
 class CommandTimeoutError(BootError):
     """A command did not end in time; ``transcript`` is what it printed until then."""
 
-    def __init__(self, command: str, seconds: float, transport: str, transcript: str) -> None:
+    def __init__(
+        self, command: str, seconds: float, transport: str, transcript: str, said: str | None = None
+    ) -> None:
         tail = transcript[-2000:].strip() or "(nothing)"
+        meanwhile = f"\n{said}" if said else ""
         super().__init__(
             f"no end of the command within {seconds:.0f} s over {transport}: {command}\n"
-            f"it printed: {tail}",
+            f"it printed: {tail}{meanwhile}",
             "look into console-<node>.log of the run; --timeout-scale helps a slow host",
         )
         self.command = command
         self.transcript = transcript
+        self.said = said

@@ -18,6 +18,7 @@ from yoctovirt.base.files import write_atomically
 from yoctovirt.base.process import missing_tool
 from yoctovirt.boot.accel import Accelerator
 from yoctovirt.boot.qemuargs import (
+    EVENTS_SOCKET,
     OVERLAY,
     QMP_SOCKET,
     SERIAL_SOCKET,
@@ -47,7 +48,7 @@ def write_conf(deploy: DeployDir, folder: Path, name: str, options: BootOptions)
         key: value.replace("@DEPLOY_DIR_IMAGE@", str(boot.deploy_dir))
         for key, value in boot.values.items()
     }
-    values.update(_native(boot))
+    values.update(native_folders(boot))
     overlay = folder / OVERLAY
     if boot.fstype.startswith("wic"):
         # Only of an image of this name runqemu believes that it is qcow2, and only then
@@ -76,7 +77,7 @@ def write_conf(deploy: DeployDir, folder: Path, name: str, options: BootOptions)
     return path
 
 
-def _native(boot: QemuBoot) -> dict[str, str]:
+def native_folders(boot: QemuBoot) -> dict[str, str]:
     """Return where runqemu finds QEMU: the build's own where it is there, else the host's.
 
     Both folders must exist, or runqemu asks bitbake and ends in a traceback.
@@ -120,6 +121,7 @@ def runqemu_command(
         f"socket,id=console,path={SERIAL_SOCKET},server=on,wait=off,logfile={console_log}",
         "-serial", "chardev:console", "-serial", "null",
         "-qmp", f"unix:{QMP_SOCKET},server=on,wait=off",
+        "-qmp", f"unix:{EVENTS_SOCKET},server=on,wait=off",
         "-S",
     ]  # fmt: skip
     words = [str(runqemu), str(conf), "nographic", "slirp"]

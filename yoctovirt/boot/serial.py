@@ -11,7 +11,7 @@ import re
 import secrets
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from typing import Any
 from pexpect.exceptions import EOF, TIMEOUT
 
 from yoctovirt.base.deadline import Deadline
-from yoctovirt.base.files import Lock
+from yoctovirt.base.files import Lock, holder
 from yoctovirt.boot.console import Console
 from yoctovirt.boot.results import CommandResult, CommandTimeoutError, NodeUnreachableError
-from yoctovirt.boot.watch import LOGIN, console_tail
+from yoctovirt.boot.signs import LOGIN, console_tail
 
 #: No echo, no line wrap, no prompt, no bracketed paste; no lines of the kernel or of
 #: systemd (its signal RTMIN+21) in between.
@@ -42,9 +42,17 @@ class SerialShell:
     connects, makes sure that a shell answers (logging in where it must), and leaves.
     """
 
-    def __init__(self, socket_path: Path, lock_path: Path, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        socket_path: Path,
+        lock_path: Path,
+        scale: float = 1.0,
+        opener: Callable[[], Console] | None = None,
+    ) -> None:
         self.socket_path = socket_path
-        self._lock_path = lock_path
+        self.lock_path = lock_path
+        #: Opens the console, for one client at a time.
+        self.open: Callable[[], Console] = opener or (lambda: Console(socket_path))
         self._scale = scale
         self._console: Console | None = None
 
@@ -54,10 +62,11 @@ class SerialShell:
         if self._console is not None:
             yield self._console
             return
-        lock = Lock(self._lock_path)
+        lock = Lock(self.lock_path)
         lock.acquire(wait=True)
+        lock.write(holder())
         try:
-            self._console = console or Console(self.socket_path)
+            self._console = console or self.open()
             try:
                 yield self._console
             finally:

@@ -12,11 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yoctovirt.base.deadline import Deadline
-from yoctovirt.boot.results import CommandResult, CommandTimeoutError, NodeUnreachableError
+from yoctovirt.boot.results import (
+    CommandResult,
+    CommandTimeoutError,
+    NodeRefusedError,
+    NodeUnreachableError,
+)
 from yoctovirt.errors import BootError
 
 if TYPE_CHECKING:
     import paramiko
+
+    from yoctovirt.boot.trouble import Trouble
+
+#: Seconds between two looks at what has become of a node that does not answer.
+_TURN = 0.5
 
 
 @dataclass(frozen=True)
@@ -26,18 +36,21 @@ class SshAddress:
     host: str
     port: int
     user: str
-    key: Path  #: our private key
+    key: Path | None  #: our private key; None: the agent's, and those in ~/.ssh
     host_key: str  #: public key of the sshd, ``ssh-ed25519 AAAA…``
+    pins: Path | None = None  #: :attr:`known_hosts`, where it is not beside our key
 
     def argv(self, *command: str, tty: bool = False) -> list[str]:
         """Return OpenSSH's command line for the same address."""
         options = [
             f"UserKnownHostsFile={self.known_hosts}",
             "StrictHostKeyChecking=yes",
-            "IdentitiesOnly=yes",
             "LogLevel=ERROR",
         ]
-        argv = ["ssh", "-i", str(self.key), "-p", str(self.port)]
+        argv = ["ssh", "-p", str(self.port)]
+        if self.key is not None:
+            options.append("IdentitiesOnly=yes")
+            argv += ["-i", str(self.key)]
         for option in options:
             argv += ["-o", option]
         return [*argv, *(["-t"] if tty else []), f"{self.user}@{self.host}", *command]
@@ -45,20 +58,27 @@ class SshAddress:
     @property
     def known_hosts(self) -> Path:
         """File that OpenSSH finds the host key in, beside our key."""
+        if self.pins is not None:
+            return self.pins
+        assert self.key is not None
         return self.key.with_name("known_hosts")
 
     def known_hosts_line(self) -> str:
         """Return the line for :attr:`known_hosts`."""
         algorithm, blob = self.host_key.split()[:2]
-        return f"[{self.host}]:{self.port} {algorithm} {blob}\n"
+        name = self.host if self.port == 22 else f"[{self.host}]:{self.port}"
+        return f"{name} {algorithm} {blob}\n"
 
 
 class SshShell:
     """Commands on a node over SSH."""
 
-    def __init__(self, address: SshAddress, scale: float = 1.0) -> None:
+    def __init__(
+        self, address: SshAddress, scale: float = 1.0, trouble: Trouble | None = None
+    ) -> None:
         self.address = address
         self._scale = scale
+        self._trouble = trouble
         self._client: paramiko.SSHClient | None = None
 
     def connect(self, seconds: float | None = None) -> None:
@@ -69,11 +89,15 @@ class SshShell:
         """
         deadline = Deadline(seconds if seconds is not None else 60 * self._scale)
         address = self.address
+        # A node that is gone answers never: between the attempts that is looked after.
+        answer = 3.0
         while True:
-            wait = max(1.0, min(10 * self._scale, deadline.remaining))
-            reason = self.attempt(wait, wait)
+            self._check_gone("sshd was waited for")
+            longest = max(1.0, min(10 * self._scale, deadline.remaining))
+            reason = self.attempt(min(answer, longest), longest)
             if reason is None:
                 return
+            answer *= 1.5
             if deadline.remaining <= 0.3:
                 raise NodeUnreachableError(
                     f"sshd of {address.host}:{address.port} does not answer within "
@@ -107,23 +131,23 @@ class SshShell:
                 address.host,
                 port=address.port,
                 username=address.user,
-                key_filename=str(address.key),
-                allow_agent=False,
-                look_for_keys=False,
+                key_filename=str(address.key) if address.key is not None else None,
+                allow_agent=address.key is None,
+                look_for_keys=address.key is None,
                 timeout=answer,
                 banner_timeout=answer,
                 auth_timeout=login,
             )
         except paramiko.BadHostKeyException as error:
             client.close()
-            raise NodeUnreachableError(
+            raise NodeRefusedError(
                 f"the host key of {address.host}:{address.port} is not the one of this node: "
                 f"{error}",
                 "another machine answers there, or the node made a new key",
             ) from error
         except paramiko.AuthenticationException as error:
             client.close()
-            raise NodeUnreachableError(
+            raise NodeRefusedError(
                 f"{address.user}@{address.host}:{address.port} refuses our key: {error}",
                 f"the key is {address.key}; is it in authorized_keys of the node?",
             ) from error
@@ -160,8 +184,14 @@ class SshShell:
             channel.exec_command(command)
             channel.shutdown_write()
             while True:
-                channel.settimeout(max(0.05, deadline.remaining))
-                data = channel.recv(65536)
+                channel.settimeout(max(0.05, min(_TURN, deadline.remaining)))
+                try:
+                    data = channel.recv(65536)
+                except TimeoutError:
+                    self._check_gone(f"a command ran: {command}")
+                    if deadline.expired:
+                        raise
+                    continue
                 if not data:
                     break
                 output += data
@@ -175,11 +205,13 @@ class SshShell:
             channel.close()
         except TimeoutError as error:
             self.close()
+            said = self._trouble.suspicion() if self._trouble else None
             raise CommandTimeoutError(
-                command, seconds, "ssh", output.decode(errors="replace")
+                command, seconds, "ssh", output.decode(errors="replace"), said
             ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
+            self._check_gone(f"a command ran: {command}", 1.5)
             raise NodeUnreachableError(
                 f"the SSH connection broke while a command ran ({error}): {command}"
             ) from error
@@ -226,6 +258,41 @@ class SshShell:
                 f"the node's SSH server forwards no ports to us: {error}",
                 "AllowTcpForwarding of its sshd_config",
             ) from error
+
+    def open_tcp(self, host: str, port: int, seconds: float) -> paramiko.Channel:
+        """Return a TCP connection that the node makes to *host*; :meth:`connect` comes before.
+
+        Raises paramiko.SSHException where the node does not make it within *seconds*.
+        """
+        transport = self._client.get_transport() if self._client else None
+        if transport is None:
+            raise NodeUnreachableError("there is no SSH connection to the node")
+        return transport.open_channel(
+            "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=seconds
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a connection."""
+        return self._alive()
+
+    def _check_gone(self, meanwhile: str, seconds: float = 0.0) -> None:
+        """Raise NodeUnreachableError where no answer will come any more.
+
+        A QEMU that ends needs a moment for it, and has *seconds*.
+        """
+        if self._trouble is None:
+            return
+        deadline, reason = Deadline(seconds), self._trouble.deadly()
+        while reason is None and not deadline.expired:
+            time.sleep(0.1)
+            reason = self._trouble.deadly()
+        if reason is not None:
+            self.close()
+            raise NodeUnreachableError(
+                f"the node does not go on: {reason}; this was found while {meanwhile}",
+                "look into console-<node>.log of the run that booted it",
+            )
 
     def _alive(self) -> bool:
         transport: Any = self._client.get_transport() if self._client else None

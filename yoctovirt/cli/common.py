@@ -117,6 +117,26 @@ def boot_options(function: Function) -> Function:
                 help="Port of 127.0.0.1 for SSH (default: a free one).",
             ),
             click.option(
+                "--forward",
+                "forwards",
+                multiple=True,
+                metavar="[ADDR:]HOST:GUEST",
+                help="Forward a TCP port of this host into the node, such as 8080:80.",
+            ),
+            click.option(
+                "--disk", "disks", multiple=True, metavar="SIZE", help="An empty disk, such as 10G."
+            ),
+            click.option(
+                "--persist",
+                is_flag=True,
+                help="Keep what the node writes, for the next boot of that name (persist/).",
+            ),
+            click.option(
+                "--warm",
+                is_flag=True,
+                help="Resume the state that is kept of this node; without one boot, and keep it.",
+            ),
+            click.option(
                 "--login-timeout", type=float, metavar="S", help="Seconds until the login prompt."
             ),
             click.option("--ssh-timeout", type=float, metavar="S", help="Seconds until SSH."),
@@ -149,42 +169,23 @@ def image_options(function: Function) -> Function:
 
 BOOT_KEYS = (
     "kvm", "memory", "cpus", "qemuparams", "bootparams",
-    "ssh_port", "login_timeout", "ssh_timeout", "timeout_scale",
+    "ssh_port", "persist", "warm", "login_timeout", "ssh_timeout", "timeout_scale",
 )  # fmt: skip
-
-
-def _add_suites(_ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> None:
-    """Have the folders looked into by all that this call does, in us and in what we start."""
-    if value:
-        before = os.environ.get("YOCTOVIRT_SUITES", "")
-        folders = [*map(os.path.abspath, value), *([before] if before else [])]
-        os.environ["YOCTOVIRT_SUITES"] = os.pathsep.join(folders)
-
-
-#: For verbs that run smoke suites. Options without values of their own, as --offline.
-suites_option = click.option(
-    "--suites",
-    multiple=True,
-    metavar="DIR",
-    expose_value=False,
-    callback=_add_suites,
-    help="A folder with suites of yours, test_<suite>.py; may be given several times.",
-)
-jobs_option = click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, 32),
-    metavar="N",
-    help="How many modules of checks run side by side (default: by the node's CPUs; 1: none).",
-)
 
 
 def make_boot_options(values: dict[str, Any]) -> BootOptions:
     """Return the BootOptions in the keywords of a verb."""
+    from yoctovirt.boot.disks import parse_size
+    from yoctovirt.boot.forwards import parse_forward
     from yoctovirt.boot.qemuargs import BootOptions
 
     chosen = {key: values[key] for key in BOOT_KEYS}
-    return BootOptions(**chosen, preflight=not values["skip_preflight"])
+    return BootOptions(
+        **chosen,
+        disks=tuple(parse_size(text) for text in values["disks"]),
+        forwards=tuple(parse_forward(text) for text in values["forwards"]),
+        preflight=not values["skip_preflight"],
+    )
 
 
 def load_checked_role(name: str, workspace: Path | None) -> Role:

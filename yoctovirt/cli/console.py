@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from yoctovirt.cli.common import workspace_of
@@ -9,24 +11,40 @@ from yoctovirt.cli.common import workspace_of
 
 @click.command("console")
 @click.argument("node")
+@click.option("--read-only", is_flag=True, help="Only look on.")
 @click.pass_context
-def command(ctx: click.Context, node: str) -> None:
-    """Attach the terminal to the serial console of NODE; Ctrl-] leaves it."""
-    from yoctovirt.base.files import Lock
-    from yoctovirt.boot.console import Console
-    from yoctovirt.boot.interactive import attach
-    from yoctovirt.boot.node import find_node
+def command(ctx: click.Context, node: str, read_only: bool) -> None:
+    """Attach the terminal to the serial console of NODE; Ctrl-] leaves it.
+
+    One terminal at a time may type; others look on.
+    """
+    from yoctovirt.base.files import Lock, holder
+    from yoctovirt.boot.hosts import find_any_node
+    from yoctovirt.boot.interactive import attach, look_on
+    from yoctovirt.boot.logs import find_log
     from yoctovirt.errors import UsageError
 
-    found = find_node(workspace_of(ctx), node)
-    lock = Lock(found.folder / "serial.lock")
+    workspace = workspace_of(ctx)
+    found = find_any_node(workspace, node)
+    if read_only:
+        look_on(find_log(workspace, node), f"console of {node}, read-only")
+        return
+    lock = Lock(found.serial.lock_path)
     if not lock.acquire():
-        raise UsageError(
-            f"the console of {node} is in use", "leave the other session, or wait for its checks"
-        )
-    console = Console(found.serial.socket_path)
+        who = lock.read() or "another process"
+        if not sys.stdin.isatty():
+            raise UsageError(
+                f"the console of {node} is in use ({who})",
+                "leave the other session, or wait for its checks; --read-only looks on",
+            )
+        look_on(find_log(workspace, node), f"console of {node}, read-only: it is in use ({who})")
+        return
+    lock.write(holder())
     try:
-        attach(console, node)
+        console = found.serial.open()
+        try:
+            attach(console, node)
+        finally:
+            console.close()
     finally:
-        console.close()
         lock.release()

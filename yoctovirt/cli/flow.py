@@ -97,10 +97,10 @@ def figures_line(figures: dict[str, int]) -> str:
 @contextmanager
 def boot_phase(record: RunRecord, request: BootRequest, screen: Screen) -> Iterator[Launch]:
     """Start a node as a phase of *record*; yield it ready, stop it at the end."""
-    from yoctovirt.boot.launcher import ready_node
+    from yoctovirt.boot.warmstart import started_node
 
     name = request.name
-    starting = ready_node(request, record.commands(screen.command), screen)
+    starting = started_node(request, record.commands(screen.command), screen)
     with record.phase("boot") as details, screen.step(f"boot {name}"):
         launch = starting.__enter__()
         note_node(record, launch.node)
@@ -122,6 +122,8 @@ def note_node(record: RunRecord, node: Node) -> None:
         {
             "name": state.name,
             "role": state.role,
+            "image": state.image,
+            "private_address": state.private_address,
             "promises": state.promises,
             "accelerator": state.accelerator,
             "accelerator_reason": state.accelerator_reason,
@@ -146,12 +148,13 @@ def smoke_phase(
     expression: str = "",
     checks: Sequence[str] = (),
     jobs: int | None = None,
+    peers: Sequence[Node] = (),
 ) -> list[dict[str, Any]]:
-    """Run the suites that *nodes* promise as a phase of *record*.
+    """Run the suites that *nodes* promise as a phase of *record*; *peers* run beside them.
 
     Raises ChecksFailedError where a check failed; the verdicts are in the record by then.
     """
-    from yoctovirt.smoke.catalog import choose_suites
+    from yoctovirt.smoke.catalog import SERIAL_CHECKS, choose_suites
     from yoctovirt.smoke.runner import judge, lacking_nodes, read_verdicts, run_checks
 
     promises = [promise for node in nodes for promise in node.state.promises]
@@ -160,12 +163,15 @@ def smoke_phase(
     with record.phase("smoke") as details, screen.step(f"smoke {names}"):
         chosen, left = choose_suites(promises, only, without, checks, workspace.path)
         details["suites"] = [suite.name for suite in chosen]
-        left += lacking_nodes(chosen, len(nodes))
+        left += lacking_nodes(chosen, len(nodes) + len(peers))
         record.data["not_run"] = [{"suite": name, "reason": why} for name, why in left]
+        if not all(node.has_serial for node in nodes) and any(suite.always for suite in chosen):
+            reason = "the host has no serial console"
+            record.data["not_run"] += [{"suite": one, "reason": reason} for one in SERIAL_CHECKS]
         try:
             run_checks(
                 nodes, workspace, chosen, record.path, log, screen,
-                expression=expression, checks=checks, jobs=jobs,
+                expression=expression, checks=checks, jobs=jobs, peers=peers,
             )  # fmt: skip
         finally:
             verdicts = read_verdicts(record.path)

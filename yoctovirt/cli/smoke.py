@@ -12,15 +12,15 @@ from yoctovirt.cli.common import (
     boot_options,
     choose_image,
     image_options,
-    jobs_option,
     load_checked_role,
     make_boot_options,
     reported,
     skip_preflight_option,
-    suites_option,
     workspace_folder,
     workspace_of,
 )
+from yoctovirt.cli.hosts import choose_host, host_option, test_host
+from yoctovirt.cli.suites import jobs_option, suites_option
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @click.command("smoke")
-@click.argument("targets", metavar="[ROLE|NODE...]", nargs=-1)
+@click.argument("targets", metavar="[ROLE|NODE|HOST...]", nargs=-1)
 @click.option("--suite", "only", metavar="A,B", default="", help="Run only these suites.")
 @click.option("--not", "without", metavar="C", default="", help="Leave these suites out.")
 @click.option("-k", "expression", default="", metavar="EXPR", help="Checks that match (as pytest).")
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 @click.option(
     "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Copy junit.xml there, too."
 )
+@host_option
 @image_options
 @boot_options
 @skip_preflight_option
@@ -62,11 +63,12 @@ def command(
     jobs: int | None,
     listing: bool,
     junit: Path | None,
+    host: str | None,
     deploy_dir: Path | None,
     image: str | None,
     **values: Any,
 ) -> None:
-    """Run the smoke suites on a running NODE, or boot a built ROLE for them.
+    """Run the smoke suites on a running NODE, a host of nodes.yml, or boot a built ROLE for them.
 
     The suites are those that the role promises, and base. Several running nodes are tested as
     one set: checks that need two of them run, too. Exit code 1: a check failed.
@@ -89,9 +91,9 @@ def command(
     how: dict[str, Any] = {"expression": expression, "jobs": jobs}
     screen = Screen()
     nodes = running_nodes(workspace) if deploy_dir is None else {}
-    _check_targets(targets, nodes, workspace)
-    chosen = [nodes[name] for name in targets if name in nodes]
+    chosen = [nodes[name] for name in targets if name in nodes] if host is None else []
     if chosen:
+        _check_targets(targets, nodes, workspace)
         name = "+".join(node.name for node in chosen)
         with reported(workspace, f"smoke-{name}", chosen[0].state.role, junit) as record:
             for node in chosen:
@@ -101,8 +103,15 @@ def command(
             finally:
                 for node in chosen:
                     _keep_console(node.state.run, node.name, record.path)
-                print_verdicts(record)
+                print_verdicts(record.data)
         return
+    one = choose_host(workspace, targets[0] if targets else None, host)
+    if one is not None:
+        name, role_name = one[0].name, one[1].name if one[1] else None
+        with reported(workspace, f"smoke-{name}", role_name, junit) as record:
+            test_host(record, workspace, one, screen, {**choice, **how})
+        return
+    _check_targets(targets, nodes, workspace)
     built, role = choose_image(workspace, targets[0] if targets else None, deploy_dir, image)
     options = make_boot_options(values)
     with reported(
@@ -133,7 +142,7 @@ def _boot_and_test(
             smoke_phase(record, workspace, [launch.node], screen, **choice, **how)
     finally:
         note_unreached(record, role.promises if role else (), workspace, **choice)
-        print_verdicts(record)
+        print_verdicts(record.data)
 
 
 def _keep_console(run: str, name: str, record: Path) -> None:
@@ -151,10 +160,11 @@ def _check_choice(choice: dict[str, Any], workspace: Path | None) -> None:
 
 def _check_targets(targets: tuple[str, ...], nodes: dict[str, Any], workspace: Workspace) -> None:
     from yoctovirt.base.suggest import did_you_mean
+    from yoctovirt.boot.hosts import load_hosts
     from yoctovirt.config.roles import role_files
     from yoctovirt.errors import UsageError
 
-    known = {*nodes, *role_files(workspace.path)}
+    known = {*nodes, *load_hosts(workspace), *role_files(workspace.path)}
     for target in targets:
         if target not in known:
             raise UsageError(f"there is no role or node {target!r}", did_you_mean(target, known))

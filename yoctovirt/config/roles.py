@@ -7,12 +7,13 @@ bring roles of its own, or replace one of ours, in its ``kas/inc/``.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from yoctovirt.base.schema import check_file
+from yoctovirt.base.schema import at, check_file
 from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.yamlfile import load_mapping
@@ -59,6 +60,7 @@ class Role:
     disk_gib: int = 4  #: disk that a build from nothing needs
     node: NodeNeeds = NodeNeeds()
     allowed_failed_units: tuple[str, ...] = ()
+    allowed_console: tuple[str, ...] = ()  #: regular expressions: lines that are no failure
     debian: DebianImage | None = None
 
     def is_made_for(self, release: str, machine: str) -> bool:
@@ -112,6 +114,19 @@ def load_role(name: str, workspace: Path | None = None) -> Role:
     return role_from_mapping(name, load_mapping(path), path)
 
 
+def _patterns(texts: list[str], source: Path) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise UsageError(
+                f"{at(source, ['allowed_console', texts.index(text)])}allowed_console: {text!r} is "
+                f"no regular expression: {error}",
+                "see docs/roles.md",
+            ) from error
+    return tuple(texts)
+
+
 def role_from_mapping(name: str, values: dict[str, Any], source: Path) -> Role:
     """Return a role from the content of its file; raise UsageError where it does not fit."""
     check_file(source, values, _schema(), "see docs/roles.md")
@@ -129,6 +144,7 @@ def role_from_mapping(name: str, values: dict[str, Any], source: Path) -> Role:
         disk_gib=values.get("disk_gib", Role.disk_gib),
         node=_node_needs(values.get("node", {})),
         allowed_failed_units=tuple(values.get("allowed_failed_units", ())),
+        allowed_console=_patterns(values.get("allowed_console", []), source),
         debian=DebianImage(
             packages=tuple(debian["packages"]),
             enable=tuple(debian.get("enable", ())),

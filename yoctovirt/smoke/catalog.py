@@ -60,6 +60,10 @@ PROMISE_COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Checks that compare SSH with the serial console: not for a host that has none.
+SERIAL_CHECKS = ("base::serial_and_ssh_agree",)
+
+
 def suite_folders(workspace: Path | None) -> list[Path]:
     """Return the folders in which a user has suites: ``smoke`` of the workspace, and those named.
 

@@ -124,8 +124,11 @@ class SmokeNode:
             if isinstance(error, CommandTimeoutError):
                 self._end(error.transcript)
                 raise CommandTimeoutError(
-                    command, limit * scale, via, _TOLD_PID.sub("", error.transcript, count=1)
-                ) from None
+                    command, limit * scale, via,
+                    _TOLD_PID.sub("", error.transcript, count=1), error.said,
+                ) from None  # fmt: skip
+            error.message = error.message.replace(_PRELUDE, "")
+            error.args = (error.message,)
             raise
         output = _TOLD_PID.sub("", result.output, count=1) if via == "ssh" else result.output
         result = replace(result, command=command, output=output)

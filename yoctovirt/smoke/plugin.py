@@ -22,6 +22,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a running node (yoctovirt nodes); may be given several times",
     )
     group.addoption(
+        "--yv-peer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a running node that is there beside those of --yv-node, and not itself tested",
+    )
+    group.addoption(
         "--yv-boot",
         action="append",
         default=[],

@@ -43,6 +43,7 @@ def pytest_command(
     expression: str = "",
     checks: Sequence[str] = (),
     jobs: int = 1,
+    peers: Sequence[Node] = (),
 ) -> list[str]:
     """Return argv of a pytest run; with several *jobs* that many modules run side by side."""
     argv = [sys.executable, "-m", "pytest", "-p", "yoctovirt.smoke.plugin"]
@@ -53,6 +54,7 @@ def pytest_command(
         argv += ["-p", "xdist.plugin", "-n", str(jobs), "--dist=loadfile"]
     argv += [f"--yv-workspace={workspace.path}", f"--yv-results={results}"]
     argv += [f"--yv-node={node.name}" for node in nodes]
+    argv += [f"--yv-peer={node.name}" for node in peers]
     if expression:
         argv += ["-k", expression]
     argv += [f"--yv-check={check}" for check in checks]
@@ -92,12 +94,13 @@ def run_checks(
     expression: str = "",
     checks: Sequence[str] = (),
     jobs: int | None = None,
+    peers: Sequence[Node] = (),
 ) -> list[dict[str, Any]]:
     """Run *suites* on *nodes* and return the verdicts, whatever they are.
 
-    Suites that want to be alone run after all others, one after the other. Raises UsageError
-    where no check ran, InterruptedRunError after Ctrl-C, InfrastructureError where pytest
-    itself broke.
+    *peers* are running nodes that the checks may use beside them. Suites that want to be alone
+    run after all others, one after the other. Raises UsageError where no check ran,
+    InterruptedRunError after Ctrl-C, InfrastructureError where pytest itself broke.
     """
     if not suites:
         raise UsageError("no smoke suite is left to run", "see 'yoctovirt smoke --list'")
@@ -113,7 +116,7 @@ def run_checks(
         modules = len(modules_of(batch, checks))
         argv = pytest_command(
             nodes, workspace, batch, results,
-            expression=expression, checks=checks, jobs=min(most, modules),
+            expression=expression, checks=checks, jobs=min(most, modules), peers=peers,
         )  # fmt: skip
         screen.command(log.note(argv))
         sys.stdout.flush()

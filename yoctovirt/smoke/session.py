@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from yoctovirt.boot.node import Node, find_node
+from yoctovirt.boot.hosts import find_any_node
+from yoctovirt.boot.node import Node
 from yoctovirt.boot.results import NodeUnreachableError
 from yoctovirt.config.workspace import find_workspace
 from yoctovirt.errors import YoctovirtError
-from yoctovirt.smoke.catalog import promise_commands
+from yoctovirt.smoke.catalog import SERIAL_CHECKS, promise_commands
 from yoctovirt.smoke.checked import COMMANDS_FILE, CommandRecorder, SmokeNode
 from yoctovirt.smoke.evidence import Evidence
 from yoctovirt.smoke.limits import CheckClock, apply_marks, deadline_of, retries_of
@@ -48,7 +49,8 @@ class SmokeSession:
         workspace = config.getoption("yv_workspace")
         try:
             space = find_workspace(Path(workspace) if workspace else None)
-            self._nodes: list[Node] = [find_node(space, n) for n in config.getoption("yv_node")]
+            self._nodes: list[Node] = [find_any_node(space, n) for n in config.getoption("yv_node")]
+            self._peers: list[Node] = [find_any_node(space, n) for n in config.getoption("yv_peer")]
         except YoctovirtError as error:
             raise pytest.UsageError(f"{error.message} ({error.hint})") from error
         self._workspace = space.path
@@ -71,25 +73,30 @@ class SmokeSession:
         return {promise: known[promise] for promise in promised if known.get(promise)}
 
     def smoke_nodes(self) -> dict[str, SmokeNode]:
-        """Return the nodes of the run as checks see them, by name."""
-        return {node.name: SmokeNode(node, self._recorder, self._clock) for node in self._nodes}
+        """Return the nodes of the run as checks see them, by name; those to be tested first."""
+        nodes = [*self._nodes, *self._peers]
+        return {node.name: SmokeNode(node, self._recorder, self._clock) for node in nodes}
 
     def close(self) -> None:
         """Close our connections to the nodes."""
-        for node in self._nodes:
+        for node in (*self._nodes, *self._peers):
             node.close()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave out what was not asked for, or needs more nodes; hand the marks on."""
+        """Leave out what was not asked for, or what the nodes are not for; hand the marks on."""
         wanted = set(self.config.getoption("yv_check"))
+        count = len(self._nodes) + len(self._peers)
+        serial = all(node.has_serial for node in self._nodes)
         kept: list[pytest.Item] = []
         dropped: list[pytest.Item] = []
         for item in items:
             identity = check_id(item.nodeid)
             named = not wanted or wanted & {identity, identity.partition("[")[0]}
             mark = item.get_closest_marker("nodes")
-            enough = mark is None or len(self._nodes) >= mark.args[0]
-            (kept if named and enough else dropped).append(item)
+            fit = (mark is None or count >= mark.args[0]) and (
+                serial or identity not in SERIAL_CHECKS
+            )
+            (kept if named and fit else dropped).append(item)
         items[:] = kept
         if dropped:
             self.config.hook.pytest_deselected(items=dropped)

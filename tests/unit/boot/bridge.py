@@ -151,3 +151,11 @@ class Terminal(Bridge):
         super().close()
         os.close(self._master)
         os.close(self._slave)
+
+
+def closed_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port

@@ -13,7 +13,8 @@ from pexpect.exceptions import EOF, TIMEOUT
 from tests.unit.boot.bridge import Bridge
 from yoctovirt.boot.console import Console
 from yoctovirt.boot.results import NodeUnreachableError
-from yoctovirt.boot.watch import ConsoleSilentError, console_tail, wait_for_login
+from yoctovirt.boot.signs import console_tail
+from yoctovirt.boot.watch import ConsoleSilentError, wait_for_login
 from yoctovirt.errors import BootError
 
 
@@ -140,7 +141,8 @@ def test_what_is_no_login_prompt(bridge: Bridge, console: Console, text: str) ->
 @pytest.mark.parametrize(
     ("text", "meaning"),
     [
-        ("Kernel panic - not syncing: VFS: Unable to mount root fs", "the kernel panicked"),
+        ("[    1.2] Kernel panic - not syncing: Attempted to kill init!", "the kernel panicked"),
+        ("Kernel panic - not syncing: VFS: Unable to mount root fs", "could not be mounted"),
         ('VFS: Cannot open root device "vda" or unknown-block(0,0)', "could not be mounted"),
         ("You are in emergency mode. After logging in", "emergency mode"),
         ("Give root password for maintenance", "emergency mode"),

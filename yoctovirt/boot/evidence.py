@@ -1,0 +1,85 @@
+"""What is kept of a node that failed, while it still can be asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from yoctovirt.base.files import make_folder, write_atomically
+from yoctovirt.boot.console import Console
+from yoctovirt.boot.node import Node
+from yoctovirt.boot.screenshot import take_screenshot
+from yoctovirt.boot.signs import ConsoleWatch, clean
+from yoctovirt.boot.watch import ConsoleSilentError
+from yoctovirt.errors import BootError, YoctovirtError
+
+#: QMP commands without side effects that tell what QEMU thinks of the guest.
+_QUESTIONS = ("query-status", "query-cpus-fast", "query-block")
+#: Seconds, before scaling, that a shell on the console has for the journal.
+_SHELL_SECONDS = 15.0
+_JOURNAL = (
+    "if [ -d /run/systemd/system ]; then systemctl --failed --no-pager --plain; "
+    "systemctl list-jobs --no-pager --plain; journalctl -b --no-pager -n 400; "
+    "else dmesg | tail -n 200; tail -n 200 /var/log/messages /var/log/syslog 2>/dev/null; fi"
+)
+
+
+@contextmanager
+def evidence_kept(
+    node: Node, console: Console, watch: ConsoleWatch, why_gone: Callable[[], str | None]
+) -> Iterator[None]:
+    """Where the block ends in a BootError, keep what tells why; the error says where.
+
+    Nothing of a node that will be started again under TCG, or whose QEMU is gone
+    (*why_gone*).
+    """
+    try:
+        yield
+    except ConsoleSilentError:
+        raise
+    except BootError as error:
+        if why_gone() is None:
+            kept = collect(node, Path(node.state.run), console, watch)
+            error.details["evidence"] = kept
+            error.hint += f"; kept, too: {', '.join(kept)}"
+        raise
+
+
+def collect(node: Node, record: Path, console: Console, watch: ConsoleWatch) -> list[str]:
+    """Ask what can be asked of *node* and write it below *record*; return the files' names.
+
+    Where *watch* has seen a login, or a shell for emergencies, root's shell on *console* is
+    asked for the journal. Nothing of it is worth an error of its own: the one that led here
+    is what the user must see.
+    """
+    names = {finding.sign.name for finding in watch.findings}
+    shell = not names & {"panic", "root"} and (watch.login or "emergency" in names)
+    folder = record / f"failure-{node.name}"
+    make_folder(folder)
+    kept = []
+    answers: dict[str, Any] = {}
+    for question in _QUESTIONS:
+        try:
+            answers[question] = node.qmp.execute(question, timeout=3.0)
+        except YoctovirtError as error:
+            answers[question] = f"no answer: {error.message}"
+            break
+    write_atomically(folder / "qmp.json", json.dumps(answers, indent=2) + "\n")
+    kept.append(f"{folder.name}/qmp.json")
+    try:
+        take_screenshot(node.qmp, folder / "screen.png")
+        kept.append(f"{folder.name}/screen.png")
+    except YoctovirtError:
+        pass  # most nodes have no display, and one that is gone shows nothing
+    if shell:
+        try:
+            with node.serial.session(console):
+                said = node.serial.run(_JOURNAL, timeout=_SHELL_SECONDS).output
+            write_atomically(folder / "journal.txt", clean(said))
+            kept.append(f"{folder.name}/journal.txt")
+        except YoctovirtError as error:
+            write_atomically(folder / "journal.txt", f"could not be had: {error.message}\n")
+    return kept
