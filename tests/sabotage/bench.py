@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import pytest
@@ -15,15 +14,6 @@ from yoctovirt.config.workspace import find_workspace
 
 #: Seconds that a sabotage or a repair may take, before the accelerator's factor.
 BREAKING = 120.0
-
-
-def _link(number: int) -> str:
-    """Arguments of QEMU for an interface in a network that all nodes of this bench have."""
-    group = f"230.0.{os.getpid() // 256 % 256}.{os.getpid() % 256}:{20000 + os.getpid() % 10000}"
-    return (
-        f"-netdev socket,id=joined,mcast={group},localaddr=127.0.0.1 "
-        f"-device virtio-net-pci,netdev=joined,mac=52:54:00:93:00:{number:02x}"
-    )
 
 
 class Bench:
@@ -41,16 +31,19 @@ class Bench:
         if self._nodes and self._kind == (role, count):
             return
         self.close()
-        names = [f"sabotage-{role}-{number}" for number in range(count)]
+        names = [f"sabotage-{role}"]
+        if count > 1:
+            names = [f"{role}-{number + 1}" for number in range(count)]
         if self._given:
             if role != "reference" or count > len(self._given):
                 pytest.skip(f"needs {count} of role {role}, --sabotage-node names other ones")
             names = self._given[:count]
         else:
             self._call("build", role)
-            for number, name in enumerate(names):
-                link = ("--qemuparams", _link(number)) if count > 1 else ()
-                self._call("boot", role, "--name", name, "--detach", *link)
+            if count == 1:
+                self._call("boot", role, "--name", names[0], "--detach")
+            else:
+                self._call("boot", f"{role}:{count}", "--detach")
         workspace = find_workspace(self._yv.workspace)
         self._nodes = [find_node(workspace, name) for name in names]
         self._kind = (role, count)

@@ -163,7 +163,7 @@ def smoke_phase(
     with record.phase("smoke") as details, screen.step(f"smoke {names}"):
         chosen, left = choose_suites(promises, only, without, checks, workspace.path)
         details["suites"] = [suite.name for suite in chosen]
-        left += lacking_nodes(chosen, len(nodes) + len(peers))
+        left += lacking_nodes(chosen, [node.state.promises for node in (*nodes, *peers)])
         record.data["not_run"] = [{"suite": name, "reason": why} for name, why in left]
         if not all(node.has_serial for node in nodes) and any(suite.always for suite in chosen):
             reason = "the host has no serial console"

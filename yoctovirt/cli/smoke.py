@@ -186,9 +186,11 @@ def _list_suites(ctx: click.Context, targets: tuple[str, ...], choice: dict[str,
     suites = list(all_suites(folder).values())
     left: list[tuple[str, str]] = []
     if targets or any(choice.values()):
-        promises = _promises(ctx, targets) if targets else [p for s in suites for p in s.promises]
+        every = [promise for suite in suites for promise in suite.promises]
+        each = _promises(ctx, targets) if targets else [every]
+        promises = [promise for one in each for promise in one]
         suites, left = choose_suites(promises, **choice, workspace=folder)
-        left += lacking_nodes(suites, len(targets) or 1)
+        left += lacking_nodes(suites, each)
     lacking = {name for name, _ in left}
     for suite in suites:
         click.echo(f"{suite.name}: {suite.title}")
@@ -200,12 +202,13 @@ def _list_suites(ctx: click.Context, targets: tuple[str, ...], choice: dict[str,
         click.echo(f"not run: {name}: {why}")
 
 
-def _promises(ctx: click.Context, targets: tuple[str, ...]) -> list[str]:
+def _promises(ctx: click.Context, targets: tuple[str, ...]) -> list[list[str]]:
+    """Return what each target promises."""
     from yoctovirt.boot.node import running_nodes
 
     workspace = workspace_of(ctx)
     nodes = running_nodes(workspace)
     _check_targets(targets, nodes, workspace)
     if targets[0] in nodes:
-        return [promise for name in targets for promise in nodes[name].state.promises]
-    return list(load_checked_role(targets[0], workspace.path).promises)
+        return [nodes[name].state.promises for name in targets]
+    return [list(load_checked_role(targets[0], workspace.path).promises)]

@@ -2,6 +2,6 @@
 
 MARKS = (
     "deadline(seconds): how long the check may take on a node under KVM; longer under TCG",
-    "nodes(count): the check needs so many nodes; it is not run where there are fewer",
+    "nodes(count, promise=None): it needs so many nodes (that promise it); not run with fewer",
     "retry(count, reason): try again so often where it fails; a pass is then shown as flaky",
 )

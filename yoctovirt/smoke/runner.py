@@ -68,14 +68,21 @@ def modules_of(suites: Sequence[Suite], checks: Sequence[str] = ()) -> list[Path
     return [path for suite in suites for path in suite.paths if not wanted or path in here]
 
 
-def lacking_nodes(suites: Sequence[Suite], count: int) -> list[tuple[str, str]]:
-    """Return the checks of *suites* that need more than *count* nodes, with the reason."""
-    return [
-        (check.id, f"needs {check.nodes} nodes, this run has {count}")
-        for suite in suites
-        for check in suite.checks
-        if check.nodes > count
-    ]
+def lacking_nodes(
+    suites: Sequence[Suite], promises: Sequence[Sequence[str]]
+) -> list[tuple[str, str]]:
+    """Return the checks of *suites* that need more nodes, with the reason.
+
+    *promises* are those of each node that there is.
+    """
+    found = []
+    for check in (check for suite in suites for check in suite.checks):
+        each = check.nodes_promise
+        count = sum(not each or each in node for node in promises)
+        if check.nodes > max(count, 1):
+            what = f"{check.nodes} nodes" + (f" that promise {each}" if each else "")
+            found.append((check.id, f"needs {what}, this run has {count}"))
+    return found
 
 
 def default_jobs(nodes: Sequence[Node]) -> int:

@@ -85,22 +85,28 @@ class SmokeSession:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out what was not asked for, or what the nodes are not for; hand the marks on."""
         wanted = set(self.config.getoption("yv_check"))
-        count = len(self._nodes) + len(self._peers)
         serial = all(node.has_serial for node in self._nodes)
         kept: list[pytest.Item] = []
         dropped: list[pytest.Item] = []
         for item in items:
             identity = check_id(item.nodeid)
             named = not wanted or wanted & {identity, identity.partition("[")[0]}
-            mark = item.get_closest_marker("nodes")
-            fit = (mark is None or count >= mark.args[0]) and (
-                serial or identity not in SERIAL_CHECKS
-            )
+            fit = self._enough(item) and (serial or identity not in SERIAL_CHECKS)
             (kept if named and fit else dropped).append(item)
         items[:] = kept
         if dropped:
             self.config.hook.pytest_deselected(items=dropped)
         apply_marks(items, self._scale, self.config)
+
+    def _enough(self, item: pytest.Item) -> bool:
+        """Whether there are as many nodes as a check needs, with the promise that it names."""
+        mark = item.get_closest_marker("nodes")
+        if mark is None:
+            return True
+        each = mark.kwargs.get("promise")
+        there = (*self._nodes, *self._peers)
+        count = sum(not each or each in node.state.promises for node in there)
+        return count >= int(mark.args[0])
 
     # A check that belongs to a promise has no right to be skipped -----------
 

@@ -33,6 +33,7 @@ class Check:
     deadline: float  #: seconds, before the accelerator's factor
     path: Path  #: of its module
     nodes: int = 1  #: how many nodes it needs
+    nodes_promise: str = ""  #: what each of these must promise
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ def _read_suite(name: str, paths: list[Path]) -> Suite:
                 title = (ast.get_docstring(item) or "").partition("\n")[0]
                 identity = f"{name}::{item.name.removeprefix('test_')}"
                 seconds = _mark(item, "deadline", DEFAULT_DEADLINE)
-                count = int(_mark(item, "nodes", 1))
-                checks.append(Check(identity, title, seconds, path, count))
+                count, each = int(_mark(item, "nodes", 1)), _promise_of_nodes(item)
+                checks.append(Check(identity, title, seconds, path, count, each))
             elif isinstance(item, (ast.Assign, ast.AnnAssign)):
                 said.update(_constant(item, path))
     return Suite(
@@ -128,6 +129,16 @@ def _mark(item: ast.FunctionDef, name: str, default: float) -> float:
         ):
             return float(decorator.args[0].value)  # type: ignore[arg-type]
     return default
+
+
+def _promise_of_nodes(item: ast.FunctionDef) -> str:
+    """Return WORD of a decorator ``@pytest.mark.nodes(2, promise="WORD")``."""
+    for decorator in item.decorator_list:
+        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute):
+            for keyword in decorator.keywords:
+                if keyword.arg == "promise" and isinstance(keyword.value, ast.Constant):
+                    return str(keyword.value.value)
+    return ""
 
 
 def _constant(item: ast.Assign | ast.AnnAssign, path: Path) -> dict[str, Any]:

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from yoctovirt.errors import UsageError
-from yoctovirt.smoke.catalog import all_suites, choose_suites
+from yoctovirt.smoke.catalog import (
+    all_suites,
+    check_promises,
+    choose_suites,
+    promise_commands,
+)
+from yoctovirt.smoke.runner import lacking_nodes
 from yoctovirt.smoke.suitefile import read_suites
 
 
@@ -81,3 +87,61 @@ def test_suites_by_check() -> None:
     with pytest.raises(UsageError, match="no check 'docker::exce'") as caught:
         choose_suites([], [], [], ["docker::exce"])
     assert "docker::exec" in caught.value.hint
+
+
+def test_checks_that_need_two_nodes(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "test_pair.py",
+        "@pytest.mark.nodes(2)\ndef test_any() -> None: ...\n"
+        '@pytest.mark.nodes(2, promise="lxc")\n@pytest.mark.deadline(7)\n'
+        "def test_same() -> None: ...\n",
+    )
+    suites = list(read_suites([path]).values())
+    assert [check.deadline for check in suites[0].checks] == [120, 7]
+    assert lacking_nodes(suites, [["lxc"], ["lxc", "docker"]]) == []
+    assert lacking_nodes(suites, [["lxc"], ["docker"]]) == [
+        ("pair::same", "needs 2 nodes that promise lxc, this run has 1")
+    ]
+    assert lacking_nodes(suites, [["lxc"]]) == [
+        ("pair::any", "needs 2 nodes, this run has 1"),
+        ("pair::same", "needs 2 nodes that promise lxc, this run has 1"),
+    ]
+
+
+def test_two_suites_of_one_name(tmp_path: Path) -> None:
+    paths = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        paths.append(write(tmp_path / name, "test_same.py", ""))
+    with pytest.raises(UsageError, match="two smoke suites same"):
+        read_suites(paths)
+
+
+def test_suites_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "test_acme.py", '"""Suite acme: x."""\nCOMMANDS = ("frob",)\n')
+    monkeypatch.setenv("YOCTOVIRT_SUITES", str(tmp_path))
+    assert all_suites()["acme"].title == "x."
+    assert promise_commands()["acme"] == ("frob",)
+    check_promises(["acme", "docker"], "a role")
+    assert names(["acme"])[:1] == ["acme"]
+    monkeypatch.setenv("YOCTOVIRT_SUITES", str(tmp_path / "nowhere"))
+    with pytest.raises(UsageError, match="there is no folder"):
+        all_suites()
+
+
+def test_suites_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by the entry point, and not imported."""
+    package = tmp_path / "acme_node_tests"
+    package.mkdir()
+    write(package, "__init__.py", "")
+    write(package, "test_acme.py", '"""Suite acme: packaged."""\nraise RuntimeError\n')
+    info = tmp_path / "acme-1.dist-info"
+    info.mkdir()
+    write(info, "METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1\n")
+    write(info, "entry_points.txt", "[yoctovirt.suites]\nacme = acme_node_tests\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert all_suites()["acme"].title == "packaged."
+    write(info, "entry_points.txt", "[yoctovirt.suites]\nacme = acme_gone\n")
+    with pytest.raises(UsageError, match="no module acme_gone"):
+        all_suites()

@@ -83,9 +83,8 @@ def join(nodes: list[SmokeNode], undo: Undo, network: str) -> list[str]:
     for number, node in enumerate(nodes, 1):
         spare = node.check(_SPARE).split()
         assert spare, (
-            f"{node.name} has no network in common with the other node: give both a second "
-            "interface, --qemuparams '-netdev socket,id=n1,mcast=230.0.0.1:12345,"
-            "localaddr=127.0.0.1 -device virtio-net-pci,netdev=n1,mac=…'"
+            f"{node.name} has no network in common with the other node: boot them together, "
+            "'yoctovirt boot ROLE:2'"
         )
         address = f"{network}.{number}"
         undo(f"ip addr del {address}/24 dev {spare[0]} 2>/dev/null; true", node=node)

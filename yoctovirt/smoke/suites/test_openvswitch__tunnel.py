@@ -13,11 +13,11 @@ pytestmark = pytest.mark.usefixtures("started")
 VSCTL = "ovs-vsctl --timeout=30"
 
 
-@pytest.mark.nodes(2)
+@pytest.mark.nodes(2, promise="openvswitch")
 @pytest.mark.parametrize("kind", ["vxlan", "gre"])
 def test_tunnel(nodes: dict[str, SmokeNode], undo: Undo, kind: str) -> None:
     """Hosts on switches of two nodes reach one another through a tunnel, and only through it."""
-    pair = list(nodes.values())[:2]
+    pair = [node for node in nodes.values() if "openvswitch" in node.promises][:2]
     bridge = f"{unique()}b"
     ends = join(pair, undo, "10.94.0")
     hosts = []
