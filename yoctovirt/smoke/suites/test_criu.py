@@ -150,6 +150,7 @@ def test_check(node: SmokeNode) -> None:
 
 def test_kernel_config(node: SmokeNode) -> None:
     """The kernel's configuration has the options that criu asks for."""
+    node.check("criu --version", why="criu is not on the node")
     config = node.run(
         "zcat /proc/config.gz 2>/dev/null || cat /boot/config-$(uname -r) 2>/dev/null"
     ).output
