@@ -48,7 +48,7 @@ def pytest_command(
     """Return argv of a pytest run; with several *jobs* that many modules run side by side."""
     argv = [sys.executable, "-m", "pytest", "-p", "yoctovirt.smoke.plugin"]
     argv += ["-p", "pytest_timeout", "-p", "pytest_rerunfailures"]
-    argv += ["-c", str(SUITES_DIR / "pytest.ini"), "--rootdir", str(SUITES_DIR)]
+    argv += ["-c", str(SUITES_DIR / "pytest.ini"), "--rootdir", str(_root_of(suites))]
     argv += ["-p", "no:cacheprovider", "--no-header", "--tb=short", "-v"]
     if jobs > 1:
         argv += ["-p", "xdist.plugin", "-n", str(jobs), "--dist=loadfile"]
@@ -59,6 +59,12 @@ def pytest_command(
         argv += ["-k", expression]
     argv += [f"--yv-check={check}" for check in checks]
     return [*argv, *map(str, modules_of(suites, checks))]
+
+
+def _root_of(suites: Sequence[Suite]) -> Path:
+    """Return a folder above all of *suites*: a module that is not below has no name in pytest."""
+    folders = [str(path.parent) for suite in suites for path in suite.paths]
+    return Path(os.path.commonpath([str(SUITES_DIR), *folders]))
 
 
 def modules_of(suites: Sequence[Suite], checks: Sequence[str] = ()) -> list[Path]:
