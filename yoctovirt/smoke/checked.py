@@ -26,13 +26,13 @@ _TOLD_PID = re.compile(r"^yv-pid:(\d+)\r?\n", re.MULTILINE)
 #: sshd makes each command the leader of a session. Fields behind the name in brackets, which
 #: may hold blanks: state, parent, group, session.
 _END_SESSION = """
-for signal in TERM KILL; do
-    for place in /proc/[0-9]*; do
-        set -- $(sed 's/.*) //' "$place/stat" 2>/dev/null)
-        [ "$4" = %s ] && kill -$signal "${place#/proc/}"
-    done
-    [ $signal = KILL ] || sleep 1
-done
+found() {
+    sed -n 's/^\\([0-9]*\\) (.*) [A-Za-z] -*[0-9]* -*[0-9]* @SESSION@ .*/\\1/p' \\
+        /proc/[0-9]*/stat 2>/dev/null
+}
+kill -TERM $(found) 2>/dev/null
+sleep 1
+kill -KILL $(found) 2>/dev/null
 true
 """
 
@@ -147,7 +147,7 @@ class SmokeNode:
         told = _TOLD_PID.search(transcript)
         if told:
             with suppress(YoctovirtError):
-                self._node.run(_END_SESSION % told.group(1), 20)
+                self._node.run(_END_SESSION.replace("@SESSION@", told.group(1)), 20)
 
     def check(
         self,

@@ -159,7 +159,8 @@ class SmokeSession:
         report = yield
         if report.skipped and self._results is not None:
             report.outcome = "failed"
-            report.longrepr = f"a promised check may not be skipped: {report.longreprtext}"
+            why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+            report.longrepr = f"a promised check may not be skipped: {why}"
         if call.excinfo is not None and isinstance(call.excinfo.value, NodeUnreachableError):
             self._broken = self._broken or f"the node is gone: {call.excinfo.value}"
         # While what the check has made is still there: before the clean-up.

@@ -28,6 +28,7 @@ class VerdictWriter:
     def __init__(self, results: Path) -> None:
         self._path = results / CHECKS_FILE
         self._open: dict[str, dict[str, Any]] = {}
+        self._again: set[str] = set()
 
     def add(self, report: pytest.TestReport) -> None:
         """Take what *report* says; write the verdict where it is the last one of its check."""
@@ -43,16 +44,20 @@ class VerdictWriter:
         if EVIDENCE in told:
             entry["evidence"] = told[EVIDENCE]
         outcome: str = report.outcome
+        if report.when == "setup":
+            self._again.discard(report.nodeid)
         if outcome == "rerun":  # by pytest-rerunfailures: the attempt failed, another one follows
             entry["outcome"] = "passed"
             entry.setdefault("attempts", []).append(_message(report))
+            self._again.add(report.nodeid)
         elif report.failed and entry["outcome"] == "passed":
             entry["outcome"] = "failed" if report.when == "call" else "error"
             entry["message"] = _message(report)
             entry["detail"] = report.longreprtext[-20000:]
         elif report.skipped:
             entry["outcome"], entry["message"] = "skipped", report.longreprtext[-2000:]
-        if report.when == "teardown" and outcome != "rerun":
+        # The clean-up of an attempt that is followed by another one ends nothing.
+        if report.when == "teardown" and report.nodeid not in self._again:
             self._write(self._open.pop(report.nodeid), str(told.get(RETRY, "")))
 
     def _write(self, entry: dict[str, Any], why: str) -> None:
@@ -69,7 +74,8 @@ class VerdictWriter:
 
 def _message(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
-    text = str(crash.message) if crash is not None else report.longreprtext
+    said = report.longrepr if isinstance(report.longrepr, str) else report.longreprtext
+    text = str(crash.message) if crash is not None else said
     for prefix in ("AssertionError: ", "Failed: "):
         text = text.removeprefix(prefix)
     # What is raised under yoctovirt's own names is written for users; the module is not.

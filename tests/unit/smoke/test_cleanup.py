@@ -54,3 +54,23 @@ def test_evidence_script_runs(tmp_path: Path) -> None:
     assert "===== echo $((40 + 2)) 100%\n42 100%" in done.stdout
     assert "syntax error" not in done.stderr
     assert subprocess.run(["sh", "-n", "-c", evidence_script(None)]).returncode == 0
+
+
+def test_a_session_is_ended_with_all_its_processes() -> None:
+    """What runs on a node when a deadline is missed, run here."""
+    from yoctovirt.smoke.checked import _END_SESSION
+
+    leader = subprocess.Popen(
+        ["sh", "-c", "sleep 4242 & (trap '' TERM; sleep 4243) & wait"], start_new_session=True
+    )
+    try:
+        done = Host().run(_END_SESSION.replace("@SESSION@", str(leader.pid)))
+        assert done.ok
+        leader.wait(20)
+        left = subprocess.run(
+            ["ps", "-o", "stat=,args=", "-s", str(leader.pid)], capture_output=True, text=True
+        )
+        # Where nobody reaps orphans, as in a container, what has ended is still listed.
+        assert [line for line in left.stdout.splitlines() if not line.startswith("Z")] == []
+    finally:
+        leader.kill()
