@@ -40,7 +40,7 @@ class _Part:
     def close(self) -> int:
         """Finish the record, write its reports; return the exit code."""
         note_unreached(self.record, self.role.promises)
-        print_verdicts(self.record)
+        print_verdicts(self.record.data)
         error = self.error
         self._context.__exit__(type(error) if error else None, error, None)
         return exit_code_of(error) if error else 0
