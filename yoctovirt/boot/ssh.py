@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import logging
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from yoctovirt.boot.results import (
     NodeRefusedError,
     NodeUnreachableError,
 )
+from yoctovirt.errors import BootError
 
 if TYPE_CHECKING:
     import paramiko
@@ -229,6 +232,32 @@ class SshShell:
         stdin.channel.shutdown_write()
         if stdout.channel.recv_exit_status() != 0:
             raise NodeUnreachableError(f"{remote} could not be written on the node")
+
+    def listen(self, serve: Callable[[paramiko.Channel], None]) -> int:
+        """Have connections to a port of the node's loopback served here, and return that port.
+
+        *serve* gets each connection in a thread of its own. It ends with :meth:`close`.
+        Raises BootError where the node's sshd forwards no ports.
+        """
+        import paramiko
+
+        if self._client is None or not self._alive():
+            self.close()
+            self.connect()
+        assert self._client is not None
+        transport = self._client.get_transport()
+        assert transport is not None
+
+        def accept(channel: paramiko.Channel, _origin: object, _server: object) -> None:
+            threading.Thread(target=serve, args=(channel,), daemon=True).start()
+
+        try:
+            return int(transport.request_port_forward("127.0.0.1", 0, accept))
+        except paramiko.SSHException as error:
+            raise BootError(
+                f"the node's SSH server forwards no ports to us: {error}",
+                "AllowTcpForwarding of its sshd_config",
+            ) from error
 
     def open_tcp(self, host: str, port: int, seconds: float) -> paramiko.Channel:
         """Return a TCP connection that the node makes to *host*; :meth:`connect` comes before.

@@ -32,6 +32,7 @@ class _Part:
 
     def __init__(self, workspace: Workspace, name: str, role: Role) -> None:
         self.name, self.role = name, role
+        self._workspace = workspace
         self.built: Built | None = None
         self.error: BaseException | None = None
         self._context: AbstractContextManager[RunRecord] = reported(workspace, name, role.name)
@@ -39,7 +40,7 @@ class _Part:
 
     def close(self) -> int:
         """Finish the record, write its reports; return the exit code."""
-        note_unreached(self.record, self.role.promises)
+        note_unreached(self.record, self.role.promises, self._workspace)
         print_verdicts(self.record.data)
         error = self.error
         self._context.__exit__(type(error) if error else None, error, None)
