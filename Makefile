@@ -60,7 +60,7 @@ test: lint unit integration
 	@echo "their time), make test-layers (real layers, kas, bitbake and runqemu)"
 
 test-faults: .venv-stamps/dev
-	$(BIN)/pytest -v -rs --durations=10 --must-run -m faults tests/integration
+	$(BIN)/pytest -v -rs --durations=10 --must-run -m faults tests/integration tests/faults
 
 test-layers: .venv-stamps/dev
 	scripts/host-setup layers
