@@ -65,7 +65,7 @@ test-sabotage: .venv-stamps/dev
 	$(BIN)/pytest -v -rs --durations=10 --must-run --sabotage-seen=sabotage-seen.md tests/sabotage
 
 test-faults: .venv-stamps/dev
-	$(BIN)/pytest -v -rs --durations=10 --must-run -m faults tests/integration
+	$(BIN)/pytest -v -rs --durations=10 --must-run -m faults tests/integration tests/faults
 
 test-layers: .venv-stamps/dev
 	scripts/host-setup layers

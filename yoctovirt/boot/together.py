@@ -256,7 +256,8 @@ def _gather(starts: Sequence[Start], members: Sequence[Member], options: SetOpti
         lost = any(_lost(start) for start in starts)
         if lost and options.on_death == "stop":
             break
-        next(start for start in starts if not start.over).wait(TURN)
+        # The last of them may have become ready just now.
+        next((start for start in starts if not start.over), starts[0]).wait(TURN)
     for start in starts:
         # Whatever is no matter of the node itself (wrong usage, the host, a bug) ends the set.
         if start.error is not None and not isinstance(start.error, BootError):

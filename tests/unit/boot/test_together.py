@@ -196,3 +196,25 @@ def test_an_interrupt_ends_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     with pytest.raises(KeyboardInterrupt), made.ready():
         pytest.fail("not ready")
     assert made.ended == {"a": 1, "b": 1}
+
+
+def test_the_last_becomes_ready_between_two_looks() -> None:
+    class Racing:
+        """Ready at the second look within one turn."""
+
+        request, error = SimpleNamespace(name="a"), None
+        launch = SimpleNamespace(why_gone=lambda: None)
+        looks, waited = 0, 0
+
+        @property
+        def over(self) -> bool:
+            self.looks += 1
+            return self.looks > 1
+
+        def wait(self, seconds: float) -> None:
+            self.waited += 1
+
+    start: Any = Racing()
+    found = together._gather([start], plan_members([("a", None)]), SetOptions())
+    assert list(found.alive) == ["a"]
+    assert start.waited == 1
