@@ -10,6 +10,8 @@ import pytest
 # A shell that starts us in the background lets us, and all that we start, inherit an ignored
 # SIGINT. The tests press Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# A time-out of CI, or of `timeout`, ends the tests in order: nodes that they left are stopped.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 # What the caller's site has, is not of the tests.
 os.environ.pop("YOCTOVIRT_SITE", None)
 

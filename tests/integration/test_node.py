@@ -11,6 +11,8 @@ import pexpect
 import pytest
 
 from tests.integration.conftest import Yoctovirt
+from yoctovirt.boot.node import find_node
+from yoctovirt.config.workspace import find_workspace
 
 pytestmark = pytest.mark.node
 
@@ -39,16 +41,37 @@ def test_ssh_command_with_options(node: Yoctovirt) -> None:
 
 
 def test_console_of_a_terminal(node: Yoctovirt) -> None:
+    # SSH may have been there first: then nobody has logged in on the console.
+    find_node(find_workspace(node.workspace), "shared").serial.run("true")
     argv = node.argv("console", "shared")
     child = pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=60, dimensions=(24, 200))
-    child.expect("leave it with")
-    child.sendline("echo serial-$((40 + 2))")
-    child.expect("serial-42")
-    assert "is in use" in node.run("console", "shared").stderr
-    child.send("\x1d")
-    child.expect(pexpect.EOF)
-    child.close()
+    try:
+        child.expect("leave it with")
+        child.sendline("echo serial-$((40 + 2))")
+        child.expect("serial-42")
+        assert "is in use" in node.run("console", "shared").stderr
+        child.send("\x1d")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close()
     assert child.exitstatus == 0
+
+
+def test_serial_after_somebody_has_given_a_wrong_name(fresh: Yoctovirt) -> None:
+    """What was typed at the login prompt before us is no reason to give up."""
+    assert fresh.run("boot", "reference", "--detach").returncode == 0
+    argv = fresh.argv("console", "reference")
+    child = pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=60, dimensions=(24, 200))
+    try:
+        child.expect("leave it with")
+        child.sendline("nobody-of-that-name")
+        child.expect("Password: $")
+        child.send("\x1d")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close()
+    found = find_node(find_workspace(fresh.workspace), "reference")
+    assert found.serial.run("echo $((40 + 2))").output == "42\n"
 
 
 def test_console_from_the_first_byte(fresh: Yoctovirt) -> None:
@@ -72,9 +95,7 @@ def test_image_is_never_written(node: Yoctovirt) -> None:
 
 
 def test_serial_survives_long_and_strange_text(node: Yoctovirt) -> None:
-    from yoctovirt.boot.node import find_node
     from yoctovirt.boot.results import CommandTimeoutError
-    from yoctovirt.config.workspace import find_workspace
 
     found = find_node(find_workspace(node.workspace), "shared")
     text = "äöü € 'quoted' \"twice\" $HOME `date` \\n " * 120
@@ -95,11 +116,9 @@ def test_serial_survives_long_and_strange_text(node: Yoctovirt) -> None:
 def test_wrong_host_key_is_refused(node: Yoctovirt) -> None:
     from dataclasses import replace
 
-    from yoctovirt.boot.node import find_node
     from yoctovirt.boot.results import NodeUnreachableError
     from yoctovirt.boot.ssh import SshShell
     from yoctovirt.build.debian.overlay import make_keys
-    from yoctovirt.config.workspace import find_workspace
 
     found = find_node(find_workspace(node.workspace), "shared")
     other = replace(found.address(), host_key=make_keys().host_public)

@@ -148,7 +148,8 @@ class Guarded:
     Paths in *remove* go at every end of it, those in *discard* where it was stopped;
     *grace* is how many seconds it has to end after SIGTERM, *linger* how many its
     descendants have to end by themselves after it. *lock* is held by the
-    guard for as long as the command runs; it dates what is written to *stamp*.
+    guard for as long as the command runs, and so are the descriptors in *held*; it dates what
+    is written to *stamp*.
     """
 
     def __init__(
@@ -165,6 +166,7 @@ class Guarded:
         lock: Lock | None = None,
         stamp: Path | None = None,
         pass_fds: Sequence[int] = (),
+        held: Sequence[int] = (),
     ) -> None:
         read_end, write_end = os.pipe()
         guard = [
@@ -182,7 +184,7 @@ class Guarded:
             "--",
             *argv,
         ]
-        held = [read_end, *pass_fds] + ([lock.fileno()] if lock else [])
+        inherited = [read_end, *pass_fds, *held] + ([lock.fileno()] if lock else [])
         self._pipe = write_end
         try:
             self._process = subprocess.Popen(
@@ -192,7 +194,7 @@ class Guarded:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT if output is not None else None,
-                pass_fds=held,
+                pass_fds=inherited,
                 # Out of the terminal's process group before the first Ctrl-C can come.
                 start_new_session=True,
             )

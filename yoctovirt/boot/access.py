@@ -42,7 +42,7 @@ class EarlySsh:
         self._login_seconds = login_seconds
         self._thread = threading.Thread(target=self._attempts, daemon=True)
         if deploy.client_key is not None and deploy.host_key:
-            _write_keys(node, deploy.client_key.read_text(), deploy.host_key)
+            write_keys(node, deploy.client_key.read_text(), deploy.host_key)
             self._ssh = node.ssh
             self._thread.start()
 
@@ -82,7 +82,8 @@ class EarlySsh:
         self._stop.set()
 
 
-def _write_keys(node: Node, private: str, host_key: str) -> None:
+def write_keys(node: Node, private: str, host_key: str) -> None:
+    """Keep our private key and the host key of *node* in its folder, for SSH."""
     key = node.folder / "id"
     write_atomically(key, private, 0o600)
     node.state.ssh_key, node.state.ssh_host_key = str(key), host_key
@@ -105,8 +106,8 @@ def prepare_ssh(node: Node, console: Console, deploy: DeployDir) -> None:
         else:
             private, public = _make_key()
             _accept_key(node, public)
-        host_key = deploy.host_key or _read_host_key(node)
-    _write_keys(node, private, host_key)
+        host_key = deploy.host_key or read_host_key(node)
+    write_keys(node, private, host_key)
 
 
 def _make_key() -> tuple[str, str]:
@@ -131,7 +132,11 @@ def _accept_key(node: Node, public: str) -> None:
         )
 
 
-def _read_host_key(node: Node) -> str:
+def read_host_key(node: Node) -> str:
+    """Return the host key that the node itself shows on its console.
+
+    Raises NodeUnreachableError where it has none.
+    """
     # sshd makes its keys at the first boot; under TCG that takes a while.
     result = node.serial.run(
         f"n=0; while [ $n -lt 60 ]; do k=$({_HOST_KEYS}); "

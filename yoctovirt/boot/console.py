@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,24 +29,24 @@ class Console(_Spawn):
 
     A thread reads all that comes: a guest must never wait for somebody to read
     (a full socket stops its serial port). Text is UTF-8; what is not is replaced.
+    A console that is no UNIX socket comes *connected*; *on_close* ends what stands behind it.
     """
 
-    def __init__(self, path: Path, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        timeout: float = 30.0,
+        connected: socket.socket | None = None,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
         # searchwindowsize bounds the cost of a pattern on a flood of output.
         super().__init__(
             timeout=timeout, searchwindowsize=16384, encoding="utf-8", codec_errors="replace"
         )
         self.path = path
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with short_path(path) as address:
-                self._socket.connect(address)
-        except OSError as error:
-            self._socket.close()
-            raise NodeUnreachableError(
-                f"the console {path} cannot be opened: {error.strerror}"
-            ) from error
+        self._on_close = on_close
+        self._socket = connected or self._connect(path)
         self.child_fd = self._socket.fileno()
         self.closed = False  # what SpawnBase starts with says closed
         self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -54,6 +55,19 @@ class Console(_Spawn):
         self.first_output: float | None = None
         self._reader = threading.Thread(target=self._drain, daemon=True)
         self._reader.start()
+
+    @staticmethod
+    def _connect(path: Path) -> socket.socket:
+        found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with short_path(path) as address:
+                found.connect(address)
+        except OSError as error:
+            found.close()
+            raise NodeUnreachableError(
+                f"the console {path} cannot be opened: {error.strerror}"
+            ) from error
+        return found
 
     def _drain(self) -> None:
         while True:
@@ -109,3 +123,5 @@ class Console(_Spawn):
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
             self._reader.join(timeout=5)
+            if self._on_close is not None:
+                self._on_close()

@@ -36,6 +36,7 @@ from yoctovirt.boot.qemuargs import (
     qemu_command,
 )
 from yoctovirt.boot.results import NodeUnreachableError
+from yoctovirt.boot.resume import Resume
 from yoctovirt.boot.runqemu import runqemu_command, runqemu_complaint, write_conf
 from yoctovirt.boot.signs import ConsoleWatch
 from yoctovirt.boot.watch import ConsoleSilentError, wait_for_login
@@ -66,6 +67,8 @@ class BootRequest:
     options: BootOptions  #: what the user asked for
     run_dir: Path  #: of the run record, for the logs
     runqemu: Path | None = None  #: None: plain QEMU from the qemuboot.conf
+    resume: Resume | None = None  #: kept state to start from, in place of a boot
+    held: tuple[int, ...] = ()  #: descriptors that stay open as long as the node runs
 
     def options_with_role(self) -> BootOptions:
         """Return the options together with what the role's node needs.
@@ -187,9 +190,12 @@ def _start(
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder, 0o700)
     qemu_log = request.run_dir / f"qemu-{name}.log"
+    if request.resume is not None:
+        request.resume.make_disks(folder, log)
     keep = persist_dir(request.workspace, name) if options.persist else None
     more = make_disks(folder, deploy.rootfs, options.disks, keep, log)
-    own = replace(request.options, qemuparams=(*more, *request.options.qemuparams))
+    load = request.resume.qemuparams() if request.resume else ()
+    own = replace(request.options, qemuparams=(*more, *request.options.qemuparams, *load))
     argv = _command(replace(request, options=own), accelerator, folder)
     state = describe(request, accelerator, argv)
     lock.write(f"started {state.started}")
@@ -198,6 +204,7 @@ def _start(
         guard = Guarded(
             argv, cwd=folder, output=output, remove=[folder], lock=lock, grace=5.0,
             stamp=request.run_dir / f"console-{name}.log",
+            held=request.held,
         )  # fmt: skip
     try:
         state.guard_pid = guard.pid
@@ -209,6 +216,9 @@ def _start(
             state.ssh_port = options.ssh_port or add_forward(node.qmp, Forward(22)).host
             state.forwards = [asdict(add_forward(node.qmp, one)) for one in options.forwards]
             node.save()
+            if request.resume is not None:
+                request.resume.wait_loaded(node)
+                launch.mark("loaded")
             node.qmp.execute("cont")
         except NodeUnreachableError as error:
             # A QEMU that dies in its first moments takes us to this place first.
@@ -289,6 +299,18 @@ def wait_until_ready(launch: Launch, options: BootOptions, deploy: DeployDir) ->
         if not early.possible:
             prepare_ssh(node, launch.console, deploy)
         node.ssh.connect(options.ssh_timeout or SSH_SECONDS * state.timeout_scale)
+    _note_ready(launch)
+
+
+def _resume(launch: Launch, resume: Resume) -> None:
+    """Wait until a node that was resumed answers, its clock and random numbers set right."""
+    resume.write_keys(launch.node)
+    launch.node.state.random = resume.reach(launch.node)
+    _note_ready(launch)
+
+
+def _note_ready(launch: Launch) -> None:
+    node, state = launch.node, launch.node.state
     launch.mark("ssh")
     state.state = "ready"
     state.console_ready = node.console_log.stat().st_size if node.console_log.is_file() else 0
@@ -306,11 +328,16 @@ def ready_node(request: BootRequest, log: CommandLog, screen: Screen) -> Iterato
     try:
         with launched(request, log, screen) as launch:
             with evidence_kept(launch.node, launch.console, launch.watch, launch.why_gone):
-                wait_until_ready(launch, options, deploy)
+                if request.resume is not None:
+                    _resume(launch, request.resume)
+                else:
+                    wait_until_ready(launch, options, deploy)
             yield launch
             return
     except (ConsoleSilentError, KvmUnusableError) as error:
         why = error.message
+        if request.resume is not None:
+            raise
         if options.kvm:
             raise BootError(f"KVM cannot be used: {why}", "boot with --no-kvm") from error
     screen.note(f"KVM does not work here ({why}); starting again under TCG")

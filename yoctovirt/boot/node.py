@@ -14,6 +14,7 @@ from typing import Any
 from yoctovirt.base.deadline import Deadline
 from yoctovirt.base.files import is_locked, write_atomically
 from yoctovirt.base.suggest import did_you_mean
+from yoctovirt.boot.lines import open_console
 from yoctovirt.boot.qemuargs import QMP_SOCKET, SERIAL_SOCKET
 from yoctovirt.boot.qmp import Qmp
 from yoctovirt.boot.results import CommandResult, NodeUnreachableError
@@ -55,6 +56,12 @@ class NodeState:
     console_ready: int = 0  #: size of the console log when the node was ready
     forwards: list[dict[str, Any]] = field(default_factory=list)  #: address, host, guest
     allowed_console: list[str] = field(default_factory=list)  #: lines that are no failure
+    kind: str = "qemu"  #: ``qemu``, or ``host``: a board or server that nobody boots here
+    serial: dict[str, Any] = field(default_factory=dict)  #: of a host, as in nodes.yml
+    serial_lock: str = ""  #: of a host: all runs share it
+    known_hosts: str = ""  #: file for OpenSSH; empty: beside our key
+    random: str = ""  #: of a resumed node: how its random numbers were made fresh
+    private_address: str = ""  #: in the network of the nodes that were booted with it
     timings: dict[str, float] = field(default_factory=dict)  #: seconds after the start of QEMU
 
 
@@ -75,8 +82,12 @@ class Node:
         self.folder = folder
         self.state = state
         self.qmp = Qmp(folder / QMP_SOCKET)
+        host = state.kind == "host"
         self.serial = SerialShell(
-            folder / SERIAL_SOCKET, folder / "serial.lock", state.timeout_scale
+            folder / SERIAL_SOCKET,
+            Path(state.serial_lock) if host else folder / "serial.lock",
+            state.timeout_scale,
+            (lambda: open_console(state.name, state.serial)) if host else None,
         )
         self._ssh: SshShell | None = None
         self._trouble: Trouble | None = None
@@ -90,7 +101,8 @@ class Node:
     def ssh(self) -> SshShell:
         """The node's shell over SSH; the connection is made when it is first used."""
         if self._ssh is None:
-            self._ssh = SshShell(self.address(), self.state.timeout_scale, self.trouble)
+            trouble = self.trouble if self.state.kind == "qemu" else None
+            self._ssh = SshShell(self.address(), self.state.timeout_scale, trouble)
         return self._ssh
 
     @property
@@ -152,14 +164,27 @@ class Node:
     def address(self) -> SshAddress:
         """Return where the sshd is; BootError where the node is not that far yet."""
         state = self.state
+        if state.kind == "host" and not state.ssh_host_key:
+            raise BootError(
+                f"the host key of {state.name} is not known",
+                f"connect once with ssh {state.ssh_user}@{state.ssh_host} -p {state.ssh_port}, or "
+                "write it as host_key into nodes.yml",
+            )
         if not (state.ssh_port and state.ssh_host_key):
             raise BootError(
                 f"node {state.name} is not ready: its SSH address is not known yet",
                 "wait until 'yoctovirt nodes' says ready",
             )
         return SshAddress(
-            state.ssh_host, state.ssh_port, state.ssh_user, Path(state.ssh_key), state.ssh_host_key
-        )
+            state.ssh_host, state.ssh_port, state.ssh_user,
+            Path(state.ssh_key) if state.ssh_key else None, state.ssh_host_key,
+            Path(state.known_hosts) if state.known_hosts else None,
+        )  # fmt: skip
+
+    @property
+    def has_serial(self) -> bool:
+        """Whether there is a serial console."""
+        return self.state.kind != "host" or bool(self.state.serial)
 
     def run(self, command: str, timeout: float = 60.0, via: str = "ssh") -> CommandResult:
         """Run *command* on the node, *via* ``ssh`` or ``serial``.
@@ -205,6 +230,13 @@ def _load_state(path: Path) -> NodeState | None:
         return None
 
 
+def load_node(workspace: Workspace, name: str) -> Node | None:
+    """Return the node *name* as its folder describes it, running or not; None without one."""
+    folder = node_dir(workspace, name)
+    state = _load_state(folder / STATE_FILE)
+    return Node(folder, state) if state is not None else None
+
+
 def find_node(workspace: Workspace, name: str) -> Node:
     """Return the running node *name*; UsageError with near matches where there is none."""
     nodes = running_nodes(workspace)
@@ -224,6 +256,11 @@ def stop_node(workspace: Workspace, node: Node, *, graceful: bool = True) -> str
     import signal
     from contextlib import suppress
 
+    if node.state.kind == "host":
+        raise UsageError(
+            f"{node.name} is a host, tested by process {node.state.guard_pid}",
+            "interrupt that process; the host itself runs on",
+        )
     lock = lock_path(workspace, node.name)
     node.close()
     steps = [("powered off", 20 * node.state.timeout_scale)] if graceful else []

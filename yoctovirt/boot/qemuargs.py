@@ -38,6 +38,7 @@ class BootOptions:
     disks: tuple[int, ...] = ()  #: empty disks beside the root, bytes
     persist: bool = False  #: keep what the node writes on its disks
     forwards: tuple[Forward, ...] = ()  #: ports of the host that lead into the node
+    warm: bool = False  #: resume the state that is kept of such a node, or keep one
     preflight: bool = True  #: look first whether the host is fit for it
 
 

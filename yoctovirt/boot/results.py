@@ -27,6 +27,10 @@ class NodeUnreachableError(BootError):
     """The node does not answer (any more) on its console or over SSH."""
 
 
+class NodeRefusedError(NodeUnreachableError):
+    """Somebody answers, and another attempt would end the same: a wrong key, a refused login."""
+
+
 class CommandTimeoutError(BootError):
     """A command did not end in time; ``transcript`` is what it printed until then."""
 
@@ -42,3 +46,4 @@ class CommandTimeoutError(BootError):
         )
         self.command = command
         self.transcript = transcript
+        self.said = said

@@ -48,7 +48,7 @@ def write_conf(deploy: DeployDir, folder: Path, name: str, options: BootOptions)
         key: value.replace("@DEPLOY_DIR_IMAGE@", str(boot.deploy_dir))
         for key, value in boot.values.items()
     }
-    values.update(_native(boot))
+    values.update(native_folders(boot))
     overlay = folder / OVERLAY
     if boot.fstype.startswith("wic"):
         # Only of an image of this name runqemu believes that it is qcow2, and only then
@@ -77,7 +77,7 @@ def write_conf(deploy: DeployDir, folder: Path, name: str, options: BootOptions)
     return path
 
 
-def _native(boot: QemuBoot) -> dict[str, str]:
+def native_folders(boot: QemuBoot) -> dict[str, str]:
     """Return where runqemu finds QEMU: the build's own where it is there, else the host's.
 
     Both folders must exist, or runqemu asks bitbake and ends in a traceback.

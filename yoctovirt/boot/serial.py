@@ -10,7 +10,7 @@ import base64
 import re
 import secrets
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,17 @@ class SerialShell:
     connects, makes sure that a shell answers (logging in where it must), and leaves.
     """
 
-    def __init__(self, socket_path: Path, lock_path: Path, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        socket_path: Path,
+        lock_path: Path,
+        scale: float = 1.0,
+        opener: Callable[[], Console] | None = None,
+    ) -> None:
         self.socket_path = socket_path
-        self._lock_path = lock_path
+        self.lock_path = lock_path
+        #: Opens the console, for one client at a time.
+        self.open: Callable[[], Console] = opener or (lambda: Console(socket_path))
         self._scale = scale
         self._console: Console | None = None
         self._ready = False  # whether our shell waits for a command
@@ -61,11 +69,11 @@ class SerialShell:
         if self._console is not None:
             yield self._console
             return
-        lock = Lock(self._lock_path)
+        lock = Lock(self.lock_path)
         lock.acquire(wait=True)
         lock.write(holder())
         try:
-            self._console = console or Console(self.socket_path)
+            self._console = console or self.open()
             try:
                 yield self._console
             finally:
@@ -81,6 +89,10 @@ class SerialShell:
         Raises NodeUnreachableError where root cannot log in without a password.
         """
         deadline = Deadline(60 * self._scale)
+        # Whether "root" was the first that this prompt was given. Where we did not know of the
+        # prompt, our commands were taken for a name, and "root" perhaps for its password; and
+        # somebody may have given a name before us.
+        clean = asked
         if asked:
             console.sendline("root")
         attempts = 0
@@ -107,6 +119,9 @@ class SerialShell:
             if index == 1:
                 console.sendline("root")
                 asked, attempts = True, 0
+            elif index in (2, 3) and not clean and self._next_prompt(console, index == 2, deadline):
+                console.sendline("root")
+                asked, clean, attempts = True, True, 0
             elif index in (2, 3):
                 raise NodeUnreachableError(
                     "root cannot log in on the console: a password is asked for",
@@ -121,6 +136,13 @@ class SerialShell:
             f"no shell on the console within {deadline.seconds:.0f} s; the last that came:\n"
             f"{console_tail(str(console.before or ''))}"
         )
+
+    def _next_prompt(self, console: Console, password: bool, deadline: Deadline) -> bool:
+        if password:
+            console.sendline("")
+        # login lets a wrong password wait for some seconds.
+        seconds = min(15 * self._scale, deadline.remaining)
+        return console.expect([LOGIN, EOF, TIMEOUT], timeout=seconds) == 0
 
     def scaled(self, seconds: float) -> float:
         """Return *seconds* scaled by the node's accelerator."""

@@ -5,15 +5,22 @@ from __future__ import annotations
 import base64
 import logging
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yoctovirt.base.deadline import Deadline
-from yoctovirt.boot.results import CommandResult, CommandTimeoutError, NodeUnreachableError
+from yoctovirt.boot.results import (
+    CommandResult,
+    CommandTimeoutError,
+    NodeRefusedError,
+    NodeUnreachableError,
+)
+from yoctovirt.errors import BootError
 
 if TYPE_CHECKING:
     import paramiko
@@ -33,18 +40,21 @@ class SshAddress:
     host: str
     port: int
     user: str
-    key: Path  #: our private key
+    key: Path | None  #: our private key; None: the agent's, and those in ~/.ssh
     host_key: str  #: public key of the sshd, ``ssh-ed25519 AAAA…``
+    pins: Path | None = None  #: :attr:`known_hosts`, where it is not beside our key
 
     def argv(self, *command: str, tty: bool = False) -> list[str]:
         """Return OpenSSH's command line for the same address."""
         options = [
             f"UserKnownHostsFile={self.known_hosts}",
             "StrictHostKeyChecking=yes",
-            "IdentitiesOnly=yes",
             "LogLevel=ERROR",
         ]
-        argv = ["ssh", "-i", str(self.key), "-p", str(self.port)]
+        argv = ["ssh", "-p", str(self.port)]
+        if self.key is not None:
+            options.append("IdentitiesOnly=yes")
+            argv += ["-i", str(self.key)]
         for option in options:
             argv += ["-o", option]
         return [*argv, *(["-t"] if tty else []), f"{self.user}@{self.host}", *command]
@@ -52,12 +62,16 @@ class SshAddress:
     @property
     def known_hosts(self) -> Path:
         """File that OpenSSH finds the host key in, beside our key."""
+        if self.pins is not None:
+            return self.pins
+        assert self.key is not None
         return self.key.with_name("known_hosts")
 
     def known_hosts_line(self) -> str:
         """Return the line for :attr:`known_hosts`."""
         algorithm, blob = self.host_key.split()[:2]
-        return f"[{self.host}]:{self.port} {algorithm} {blob}\n"
+        name = self.host if self.port == 22 else f"[{self.host}]:{self.port}"
+        return f"{name} {algorithm} {blob}\n"
 
 
 class SshShell:
@@ -125,23 +139,23 @@ class SshShell:
                 port=address.port,
                 sock=line,
                 username=address.user,
-                key_filename=str(address.key),
-                allow_agent=False,
-                look_for_keys=False,
+                key_filename=str(address.key) if address.key is not None else None,
+                allow_agent=address.key is None,
+                look_for_keys=address.key is None,
                 timeout=answer,
                 banner_timeout=answer,
                 auth_timeout=login,
             )
         except paramiko.BadHostKeyException as error:
             client.close()
-            raise NodeUnreachableError(
+            raise NodeRefusedError(
                 f"the host key of {address.host}:{address.port} is not the one of this node: "
                 f"{error}",
                 "another machine answers there, or the node made a new key",
             ) from error
         except paramiko.AuthenticationException as error:
             client.close()
-            raise NodeUnreachableError(
+            raise NodeRefusedError(
                 f"{address.user}@{address.host}:{address.port} refuses our key: {error}",
                 f"the key is {address.key}; is it in authorized_keys of the node?",
             ) from error
@@ -267,6 +281,49 @@ class SshShell:
             f"sshd does not answer a new connection either ({reason}): the node's network is cut, "
             "or the node stands still; does its console answer?"
         )
+
+    def listen(self, serve: Callable[[paramiko.Channel], None]) -> int:
+        """Have connections to a port of the node's loopback served here, and return that port.
+
+        *serve* gets each connection in a thread of its own. It ends with :meth:`close`.
+        Raises BootError where the node's sshd forwards no ports.
+        """
+        import paramiko
+
+        if self._client is None or not self._alive():
+            self.close()
+            self.connect()
+        assert self._client is not None
+        transport = self._client.get_transport()
+        assert transport is not None
+
+        def accept(channel: paramiko.Channel, _origin: object, _server: object) -> None:
+            threading.Thread(target=serve, args=(channel,), daemon=True).start()
+
+        try:
+            return int(transport.request_port_forward("127.0.0.1", 0, accept))
+        except paramiko.SSHException as error:
+            raise BootError(
+                f"the node's SSH server forwards no ports to us: {error}",
+                "AllowTcpForwarding of its sshd_config",
+            ) from error
+
+    def open_tcp(self, host: str, port: int, seconds: float) -> paramiko.Channel:
+        """Return a TCP connection that the node makes to *host*; :meth:`connect` comes before.
+
+        Raises paramiko.SSHException where the node does not make it within *seconds*.
+        """
+        transport = self._client.get_transport() if self._client else None
+        if transport is None:
+            raise NodeUnreachableError("there is no SSH connection to the node")
+        return transport.open_channel(
+            "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=seconds
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a connection."""
+        return self._alive()
 
     def _check_gone(self, meanwhile: str, seconds: float = 0.0) -> None:
         """Raise NodeUnreachableError where no answer will come any more.

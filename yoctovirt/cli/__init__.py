@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from yoctovirt import __version__
+from yoctovirt.cli.lazy import LazyGroup
 from yoctovirt.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, YoctovirtError
 
 #: Verb -> its line in ``--help``. The module of a verb is ``yoctovirt.cli.<verb>``, with
@@ -35,45 +35,19 @@ VERBS = {
     "mirror": "Make a folder of mirrors that holds exactly what is pinned.",
     "sharing": "Measure what one role takes from the sstate of another.",
     "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
+    "runs": "Work on run records: list, show, compare, open, prune.",
     "build-stats": "Show what a build did and where its time went, or compare two.",
+    "warm": "List or drop the states that --warm has kept.",
     "clean": "Say what the workspace occupies, and free it.",
 }
 
 
-class LazyGroup(click.Group):
-    """A group that imports a verb only when it is called: ``--help`` stays immediate."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order of their use."""
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return the verb."""
-        if cmd_name not in VERBS:
-            return None
-        module = importlib.import_module(f"yoctovirt.cli.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the near matches of an unknown verb."""
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from yoctovirt.base.suggest import did_you_mean
-
-            raise click.UsageError(
-                f"there is no verb {args[0]!r}; {did_you_mean(args[0], VERBS)}", ctx
-            )
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Print the verbs without importing them."""
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    verbs=VERBS,
+    prefix="yoctovirt.cli.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="yoctovirt")
 @click.option(
     "--workspace",

@@ -16,6 +16,7 @@ from yoctovirt.cli.common import (
     skip_preflight_option,
     workspace_of,
 )
+from yoctovirt.cli.together import boot_set, set_options, wants_set
 
 if TYPE_CHECKING:
     from yoctovirt.boot.launcher import Launch
@@ -23,18 +24,19 @@ if TYPE_CHECKING:
 
 
 @click.command("boot")
-@click.argument("role", required=False)
+@click.argument("roles", nargs=-1, metavar="[ROLE[:N]]...")
 @click.option("--name", help="Name of the node (default: the role).")
 @click.option("--detach", is_flag=True, help="Leave the node running and return.")
 @click.option("--console", is_flag=True, help="Attach the terminal to the serial console at once.")
 @image_options
 @boot_options
+@set_options
 @skip_preflight_option
 @click.pass_context
 def command(
     ctx: click.Context,
     /,
-    role: str | None,
+    roles: tuple[str, ...],
     name: str | None,
     detach: bool,
     console: bool,
@@ -46,6 +48,8 @@ def command(
 
     The node runs on an overlay: the image is never written. It ends with this
     command (Ctrl-C), unless --detach leaves it.
+
+    Several ROLEs (compute:2 is two nodes) are started at once and joined by a private network.
     """
     from yoctovirt.base.screen import Screen
     from yoctovirt.boot.launcher import BootRequest
@@ -58,6 +62,20 @@ def command(
             "boot with --detach, then use 'yoctovirt console NODE'",
         )
     workspace = workspace_of(ctx, create=deploy_dir is not None)
+    if wants_set(roles, values):
+        single = {"--name": name, "--console": console, "--deploy-dir": deploy_dir,
+                  "--image": image, "--ssh-port": values["ssh_port"],
+                  "--forward of a port": [one for one in make_boot_options(values).forwards
+                                          if one.host]}  # fmt: skip
+        for option, value in single.items():
+            if value:
+                raise UsageError(
+                    f"{option} is for a single node",
+                    "boot it alone, without --net, or leave it away",
+                )
+        boot_set(workspace, roles, {**values, "detach": detach})
+        return
+    role = roles[0] if roles else None
     built, found = choose_image(workspace, role, deploy_dir, image)
     node_name = name or (found.name if found else "node")
     _check_name(node_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,14 @@ from yoctovirt.cli.common import (
     skip_preflight_option,
     workspace_of,
 )
+from yoctovirt.cli.hosts import choose_hosts, host_option, test_host
+from yoctovirt.cli.suites import jobs_option, suites_option
+from yoctovirt.cli.together import make_set_options, named_nodes, set_options, wants_set
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
     from yoctovirt.base.screen import Screen
+    from yoctovirt.boot.hosts import Host
     from yoctovirt.boot.qemuargs import BootOptions
     from yoctovirt.build.kas.builder import KasOptions
     from yoctovirt.config.roles import Role
@@ -29,15 +34,31 @@ if TYPE_CHECKING:
 
 
 @click.command("ci")
-@click.argument("roles", nargs=-1, required=True, metavar="ROLE...")
+@click.argument("roles", nargs=-1, metavar="(ROLE[:N]|HOST)...")
+@host_option
+@click.option("--one-by-one", is_flag=True, help="Boot each node alone, after the one before.")
 @build_options
 @boot_options
+@set_options
 @skip_preflight_option
 @offline_option
+@suites_option
+@jobs_option
 @click.pass_context
-def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values: Any) -> int:
+def command(
+    ctx: click.Context,
+    /,
+    roles: tuple[str, ...],
+    host: str | None,
+    one_by_one: bool,
+    force: bool,
+    jobs: int | None,
+    **values: Any,
+) -> int:
     """Build, boot and smoke-test each ROLE; write a record and a report for each.
 
+    Several nodes (compute:2 is two) are booted together, joined by a private network.
+    A HOST of nodes.yml is reached and tested; nothing is built for it.
     One exit code for all: the earliest failing phase decides.
     """
     from yoctovirt.base.screen import Screen
@@ -45,15 +66,29 @@ def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values
     from yoctovirt.errors import EXIT_INTERRUPTED, UsageError, combined_exit_code
 
     workspace = workspace_of(ctx, create=True)
-    if len(set(roles)) != len(roles):
-        raise UsageError("a role is named twice")
+    hosts, roles = choose_hosts(workspace, roles, host)
+    nodes = named_nodes(roles)
+    if len(dict(nodes)) != len(nodes):
+        raise UsageError("a role is named twice", "ROLE:N boots several nodes of one role")
     # All names are checked before the first hour is spent.
-    found = [load_checked_role(name, workspace.path) for name in roles]
-    how = Options(make_boot_options(values), make_build_options(values), force)
-    found = [with_features(role, how.build.features) for role in found]
+    known = {name: load_checked_role(name, workspace.path) for name in dict(nodes).values()}
+    how = Options(make_boot_options(values), make_build_options(values), force, jobs)
+    known = {name: with_features(role, how.build.features) for name, role in known.items()}
     screen = Screen()
-    codes = []
-    for role in found:
+    codes = [_host(workspace, chosen, screen) for chosen in hosts]
+    if not roles:
+        return combined_exit_code(codes)
+    if wants_set(roles, values) and not one_by_one:
+        from yoctovirt.cli.ci_set import ci_set
+
+        if how.boot.ssh_port:
+            raise UsageError("--ssh-port is for a single node", "leave it away")
+        options = make_set_options(values, len(nodes))
+        together = [(name, known[role]) for name, role in nodes]
+        return combined_exit_code([*codes, ci_set(workspace, together, how, options, screen)])
+    if len(known) != len(nodes):
+        raise UsageError("--one-by-one is for one node of a role", "leave the number away")
+    for role in known.values():
         codes.append(_one(workspace, role, how, screen))
         if codes[-1] == EXIT_INTERRUPTED:
             break
@@ -67,17 +102,36 @@ class Options:
     boot: BootOptions
     build: KasOptions
     force: bool
+    jobs: int | None
+
+
+def _host(workspace: Workspace, chosen: tuple[Host, Role | None], screen: Screen) -> int:
+    host, role = chosen
+    return _finish(
+        workspace, host.name, role.name if role else None,
+        lambda record: test_host(record, workspace, chosen, screen, {}),
+    )  # fmt: skip
 
 
 def _one(workspace: Workspace, role: Role, how: Options, screen: Screen) -> int:
-    """Run the pipe for one role and print its error: the next role still has its turn."""
+    """Run the pipe for one role and return its exit code."""
+    return _finish(
+        workspace, role.name, role.name,
+        lambda record: _pipe(record, workspace, role, how, screen),
+    )  # fmt: skip
+
+
+def _finish(
+    workspace: Workspace, name: str, role: str | None, work: Callable[[RunRecord], None]
+) -> int:
+    """Do *work* with a record and print its error: the next one still has its turn."""
     from yoctovirt.base.record import exit_code_of
     from yoctovirt.cli import print_error
     from yoctovirt.errors import YoctovirtError
 
     try:
-        with reported(workspace, role.name, role.name) as record:
-            _pipe(record, workspace, role, how, screen)
+        with reported(workspace, name, role) as record:
+            work(record)
     except YoctovirtError as error:
         print_error(error.message, error.hint)
         return error.exit_code
@@ -100,7 +154,7 @@ def _pipe(
             workspace, built.deploy, role, role.name, how.boot, record.path, built.runqemu
         )
         with boot_phase(record, request, screen) as launch:
-            smoke_phase(record, workspace, [launch.node], screen)
+            smoke_phase(record, workspace, [launch.node], screen, jobs=how.jobs)
     finally:
-        note_unreached(record, role.promises)
-        print_verdicts(record)
+        note_unreached(record, role.promises, workspace)
+        print_verdicts(record.data)

@@ -13,12 +13,14 @@ from yoctovirt.cli.common import workspace_of
 @click.command("clean")
 @click.option("--builds", is_flag=True, help="Remove the build directories.")
 @click.option("--runs", is_flag=True, help="Remove all run records but the newest of each kind.")
+@click.option("--warm", is_flag=True, help="Remove the states that --warm has kept.")
 @click.option("--cache", is_flag=True, help="Remove the images in the cache of the debian builder.")
 @click.pass_context
-def command(ctx: click.Context, builds: bool, runs: bool, cache: bool) -> None:
+def command(ctx: click.Context, builds: bool, runs: bool, warm: bool, cache: bool) -> None:
     """Say what the workspace occupies; with an option, remove that."""
     from yoctovirt.base.files import human_bytes, tree_bytes
     from yoctovirt.boot.node import running_nodes
+    from yoctovirt.boot.warm import warm_dir
     from yoctovirt.errors import UsageError
 
     workspace = workspace_of(ctx)
@@ -29,10 +31,11 @@ def command(ctx: click.Context, builds: bool, runs: bool, cache: bool) -> None:
             sorted([*workspace.path.glob("build-*"), *workspace.path.glob("fetch/*")]),
         ),
         ("runs", runs, _old_records(workspace.runs)),
+        ("warm", warm, sorted(path for path in warm_dir(workspace).glob("*/"))),
         ("cache", cache, sorted((workspace.cache_dir / "debian").glob("[!.]*/"))),
     ]
     nodes = running_nodes(workspace)
-    if nodes and (builds or runs or cache):
+    if nodes and (builds or runs or warm or cache):
         raise UsageError(
             f"nodes are running on what would be removed: {', '.join(nodes)}",
             "stop them with 'yoctovirt stop --all'",

@@ -132,6 +132,11 @@ def boot_options(function: Function) -> Function:
                 help="Keep what the node writes, for the next boot of that name (persist/).",
             ),
             click.option(
+                "--warm",
+                is_flag=True,
+                help="Resume the state that is kept of this node; without one boot, and keep it.",
+            ),
+            click.option(
                 "--login-timeout", type=float, metavar="S", help="Seconds until the login prompt."
             ),
             click.option("--ssh-timeout", type=float, metavar="S", help="Seconds until SSH."),
@@ -164,7 +169,7 @@ def image_options(function: Function) -> Function:
 
 BOOT_KEYS = (
     "kvm", "memory", "cpus", "qemuparams", "bootparams",
-    "ssh_port", "persist", "login_timeout", "ssh_timeout", "timeout_scale",
+    "ssh_port", "persist", "warm", "login_timeout", "ssh_timeout", "timeout_scale",
 )  # fmt: skip
 
 
@@ -189,7 +194,7 @@ def load_checked_role(name: str, workspace: Path | None) -> Role:
     from yoctovirt.smoke.catalog import check_promises
 
     role = load_role(name, workspace)
-    check_promises(role.promises, str(role.source))
+    check_promises(role.promises, str(role.source), workspace)
     return role
 
 

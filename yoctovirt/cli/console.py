@@ -19,18 +19,17 @@ def command(ctx: click.Context, node: str, read_only: bool) -> None:
     One terminal at a time may type; others look on.
     """
     from yoctovirt.base.files import Lock, holder
-    from yoctovirt.boot.console import Console
+    from yoctovirt.boot.hosts import find_any_node
     from yoctovirt.boot.interactive import attach, look_on
     from yoctovirt.boot.logs import find_log
-    from yoctovirt.boot.node import find_node
     from yoctovirt.errors import UsageError
 
     workspace = workspace_of(ctx)
-    found = find_node(workspace, node)
+    found = find_any_node(workspace, node)
     if read_only:
         look_on(find_log(workspace, node), f"console of {node}, read-only")
         return
-    lock = Lock(found.folder / "serial.lock")
+    lock = Lock(found.serial.lock_path)
     if not lock.acquire():
         who = lock.read() or "another process"
         if not sys.stdin.isatty():
@@ -41,9 +40,11 @@ def command(ctx: click.Context, node: str, read_only: bool) -> None:
         look_on(find_log(workspace, node), f"console of {node}, read-only: it is in use ({who})")
         return
     lock.write(holder())
-    console = Console(found.serial.socket_path)
     try:
-        attach(console, node)
+        console = found.serial.open()
+        try:
+            attach(console, node)
+        finally:
+            console.close()
     finally:
-        console.close()
         lock.release()

@@ -20,9 +20,9 @@ def command(ctx: click.Context, node: str, cmd: tuple[str, ...]) -> int:
 
     CMD is handled as by ssh itself: its words are joined and given to the node's shell.
     """
-    from yoctovirt.boot.node import find_node
+    from yoctovirt.boot.hosts import find_any_node
 
-    found = find_node(workspace_of(ctx), node)
+    found = find_any_node(workspace_of(ctx), node)
     address = found.address()
     if shutil.which("ssh"):
         # OpenSSH knows terminals, escapes and forwarding better than we do.

@@ -22,6 +22,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a running node (yoctovirt nodes); may be given several times",
     )
     group.addoption(
+        "--yv-peer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a running node that is there beside those of --yv-node, and not itself tested",
+    )
+    group.addoption(
         "--yv-boot",
         action="append",
         default=[],
@@ -32,6 +39,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--yv-workspace",
         metavar="DIR",
         help="the workspace of the node (default: upwards from the current folder)",
+    )
+    group.addoption(
+        "--yv-check",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="run only this check (suite::check); may be given several times",
     )
     group.addoption(
         "--yv-results",
@@ -49,6 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from yoctovirt.smoke.booted import BootedNodes
 
         config.pluginmanager.register(BootedNodes(config), "yoctovirt-booted")
+    from yoctovirt.smoke.marks import MARKS
+
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
     if config.getoption("yv_node"):
         from yoctovirt.smoke import fixtures
         from yoctovirt.smoke.session import PLUGIN, SmokeSession

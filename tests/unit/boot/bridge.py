@@ -89,10 +89,11 @@ stty rows 24 cols 80
 while :; do
     printf '\\r\\nDebian GNU/Linux 12 node ttyS0\\r\\n\\r\\nnode login: '
     read -r name || exit
-    if [ -n "$YV_PASSWORD" ]; then
+    [ -n "$name" ] || continue
+    # Whatever is not root is asked for a password, as by login of BusyBox.
+    if [ -n "$YV_PASSWORD" ] || [ "$name" != root ]; then
         printf 'Password: '; read -r password; printf '\\r\\nLogin incorrect\\r\\n'; continue
     fi
-    [ "$name" = root ] || continue
     printf 'Last login: Sat Nov 21 on ttyS0\\r\\n'
     "$@"
 done
@@ -150,3 +151,11 @@ class Terminal(Bridge):
         super().close()
         os.close(self._master)
         os.close(self._slave)
+
+
+def closed_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port

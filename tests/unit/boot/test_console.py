@@ -60,7 +60,7 @@ def test_a_character_may_come_in_two_pieces(bridge: Bridge, console: Console) ->
 
 def test_a_guest_never_waits_for_a_reader(bridge: Bridge, console: Console) -> None:
     # More than any buffer of a socket holds; nobody reads meanwhile.
-    writer = threading.Thread(target=bridge.say, args=(b"0123456789abcdef" * (1 << 18),))
+    writer = threading.Thread(target=bridge.say, args=(b"0123456789abcdef" * (1 << 16),))
     writer.start()
     writer.join(30)
     assert not writer.is_alive()

@@ -117,6 +117,14 @@ def test_a_shell_that_was_left_is_entered_again(bash: Terminal) -> None:
     assert shell.run("echo two").output == "two\n"
 
 
+def test_a_wrong_name_given_before_us(bash: Terminal) -> None:
+    shell = shell_on(bash)
+    with shell.session() as console:
+        console.sendline("nobody-of-that-name")
+        assert console.expect(["Password: "], timeout=20) == 0
+    assert shell.run("echo $((40 + 2))").output == "42\n"
+
+
 def test_what_runs_there_is_interrupted(bash: Terminal) -> None:
     shell = shell_on(bash, scale=0.2)
     shell.run("true")
