@@ -75,6 +75,7 @@ benchmark: .venv-stamps/dev
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/follow.py
 	$(BIN)/python benchmarks/boot.py
+	$(BIN)/python benchmarks/commands.py
 
 benchmark-build: .venv-stamps/dev
 	scripts/host-setup layers

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.gdb import cause_oops
+from tests.faults.test_running import LIGHT
 from tests.integration.conftest import Yoctovirt, wait_for
 from yoctovirt.boot.node import running_nodes
 from yoctovirt.boot.qmp import Qmp
@@ -113,7 +114,7 @@ def small_nodes(fresh: Yoctovirt) -> Iterator[Yoctovirt]:
 
 
 def test_disk_full_under_the_overlay(small_nodes: Yoctovirt) -> None:
-    done = small_nodes.run("boot", "reference", "--detach", "--skip-preflight", timeout=900)
+    done = small_nodes.run("boot", "reference", "--detach", "--skip-preflight", *LIGHT, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     node = running_nodes(find_workspace(small_nodes.workspace))["reference"]
     from yoctovirt.boot.results import NodeUnreachableError
@@ -126,7 +127,7 @@ def test_disk_full_under_the_overlay(small_nodes: Yoctovirt) -> None:
 def test_bad_fstab_on_a_disk_that_is_kept(fresh: Yoctovirt) -> None:
     """What the node writes is there at the next boot: a line in fstab that cannot be mounted."""
     boot = ("boot", "reference", "--persist")
-    done = fresh.run(*boot, "--detach", timeout=900)
+    done = fresh.run(*boot, "--detach", *LIGHT, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     line = "/dev/vdx /data ext4 defaults,x-systemd.device-timeout=3 0 2"
     done = fresh.run("ssh", "reference", f"echo '{line}' >> /etc/fstab; sync")

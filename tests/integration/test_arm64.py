@@ -17,11 +17,15 @@ pytestmark = pytest.mark.node
 
 
 @pytest.fixture(scope="module")
-def arm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yoctovirt]:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert shutil.which("qemu-system-aarch64"), "apt-get install qemu-system-arm"
-    work = tmp_path_factory.mktemp("arm64")
-    deploy = make_deploy_dir(work)
-    yv = Yoctovirt(work / "workspace")
+    return make_deploy_dir(tmp_path_factory.mktemp("arm64"))
+
+
+@pytest.fixture(scope="module")
+def arm(image: Path) -> Iterator[Yoctovirt]:
+    deploy = image
+    yv = Yoctovirt(image.parent / "workspace")
     done = yv.run(
         "boot", "--deploy-dir", str(deploy), "--name", "arm", "--detach", "--disk", "64M",
         "--forward", "0:22", "--forward", "0:80",
@@ -134,3 +138,30 @@ def test_one_types_others_look_on(arm: Yoctovirt) -> None:
         child.expect(pexpect.EOF)
         child.close()
         assert child.exitstatus == 0
+
+
+def test_disks_that_are_kept(image: Path, tmp_path: Path) -> None:
+    """What the node wrote is there at its next boot; under another image it is refused."""
+    yv = Yoctovirt(tmp_path / "workspace")
+    boot = ("boot", "--deploy-dir", str(image), "--name", "kept", "--detach", "--persist",
+            "--disk", "64M")  # fmt: skip
+    try:
+        for command, said in (
+            ("echo kept >/root/file; echo on-disk | dd of=/dev/vdb conv=sync; sync", ""),
+            ("cat /root/file; head -c 8 /dev/vdb", "kept\non-disk\n"),
+        ):
+            done = yv.run(*boot)
+            assert done.returncode == 0, done.stdout + done.stderr
+            done = yv.run("ssh", "kept", command)
+            assert (done.returncode, done.stdout) == (0, said), done.stderr
+            assert yv.run("stop", "kept", "--now").returncode == 0
+    finally:
+        yv.run("stop", "--all", "--now")
+    kept = yv.workspace / "persist" / "kept" / "overlay.qcow2"
+    before = kept.read_bytes()
+    rootfs = next(image.glob("*.ext4"))
+    rootfs.touch()
+    done = yv.run(*boot)
+    assert (done.returncode, "another build of the image" in done.stderr) == (2, True), done.stderr
+    assert kept.read_bytes() == before
+    yv.assert_nothing_left()

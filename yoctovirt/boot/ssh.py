@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yoctovirt.base.deadline import Deadline
+from yoctovirt.boot.greeting import no_greeting
 from yoctovirt.boot.results import (
     CommandResult,
     CommandTimeoutError,
@@ -131,9 +132,13 @@ class SshShell:
             paramiko.PKey.from_type_string(algorithm, base64.b64decode(blob)),
         )
         try:
+            line = socket.create_connection((address.host, address.port), answer)
+            # A command is several small messages: none waits for the others' acknowledgement.
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.connect(
                 address.host,
                 port=address.port,
+                sock=line,
                 username=address.user,
                 key_filename=str(address.key) if address.key is not None else None,
                 allow_agent=address.key is None,
@@ -210,7 +215,8 @@ class SshShell:
         except TimeoutError as error:
             self.close()
             said = self._trouble.suspicion() if self._trouble else None
-            said = said or self._why_no_answer()
+            where = (self.address.host, self.address.port)
+            said = said or no_greeting(*where, _GREETING * self._scale)
             raise CommandTimeoutError(
                 command, seconds, "ssh", output.decode(errors="replace"), said
             ) from error
@@ -261,22 +267,6 @@ class SshShell:
             yield channel
         finally:
             channel.close()
-
-    def _why_no_answer(self) -> str | None:
-        """Return what is wrong where sshd does not even greet any more; None where it does."""
-        address = self.address
-        try:
-            with socket.create_connection((address.host, address.port), _GREETING) as probe:
-                probe.settimeout(_GREETING * self._scale)
-                if probe.recv(4):
-                    return None
-                reason = "it closes the connection"
-        except OSError as error:
-            reason = str(error)
-        return (
-            f"sshd does not answer a new connection either ({reason}): the node's network is cut, "
-            "or the node stands still; does its console answer?"
-        )
 
     def listen(self, serve: Callable[[paramiko.Channel], None]) -> int:
         """Have connections to a port of the node's loopback served here, and return that port.
