@@ -130,7 +130,7 @@ def test_failed_checks_of_one(ci: Ci) -> None:
 
 
 def test_a_boot_that_fails_is_told_once(ci: Ci, capsys: pytest.CaptureFixture[str]) -> None:
-    ci.boot_error = BootError("node reference-1 died while it started: panic")
+    ci.boot_error = BootError("node reference-1 did not become ready: panic")
     code, runs = ci.run(*TWO)
     assert code == 5
     assert results(runs) == {"reference-1": ("error", 5), "reference-2": ("error", 5)}
