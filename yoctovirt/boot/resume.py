@@ -28,9 +28,10 @@ _SEED_BYTES = 256
 _FRESH = """\
 date -u -s "@{now}" >/dev/null 2>&1 || date -u -s "{text}" >/dev/null 2>&1 || echo clock
 echo {seed} > /dev/urandom || echo pool
-if dmesg 2>/dev/null | tail -n 60 | grep -q 'due to virtual machine fork'; then echo forked
-elif python3 -c 'import fcntl; fcntl.ioctl(open("/dev/urandom", "w"), 0x5207)' 2>/dev/null ||
-    perl -e 'open(F, ">", "/dev/urandom") and ioctl(F, 0x5207, 0) or exit 1' 2>/dev/null
+set -- /sys/bus/*/drivers/vmgenid/*:*
+if [ -e "$1" ]; then echo forked
+elif perl -e 'open(F, ">", "/dev/urandom") and ioctl(F, 0x5207, 0) or exit 1' 2>/dev/null ||
+    python3 -c 'import fcntl; fcntl.ioctl(open("/dev/urandom", "w"), 0x5207)' 2>/dev/null
 then echo reseeded
 else echo later; fi
 """

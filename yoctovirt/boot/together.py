@@ -82,7 +82,7 @@ class NodeSet:
         """Return the error that says who died and what became of the others, None for nobody."""
         if not self.died:
             return None
-        return death_of(self.died, self.stopped or [*self.alive], self.options.on_death, "")
+        return death_of(self.died, self.stopped or [*self.alive], self.options.on_death)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -108,17 +108,19 @@ class NodeSet:
             launch.detach()
 
 
-def death_of(died: dict[str, str], others: Sequence[str], on_death: str, when: str) -> BootError:
-    """Return the error for nodes that died; *when* is empty, or such as `` while it started``."""
-    what = "; ".join(f"node {name} died{when}: {why}" for name, why in died.items())
+def death_of(
+    died: dict[str, str], others: Sequence[str], on_death: str, what: str = "died"
+) -> BootError:
+    """Return the error for nodes that died, or whatever else happened to them (*what*)."""
+    message = "; ".join(f"node {name} {what}: {why}" for name, why in died.items())
     if others:
         fate = "stopped with it" if on_death == "stop" else "kept"
-        what += f"\n{fate}: {', '.join(others)}"
+        message += f"\n{fate}: {', '.join(others)}"
     hint = (
         "console-<node>.log and qemu-<node>.log of the run have the rest; "
         "--on-death keep leaves the others running"
     )
-    error = BootError(what, hint if on_death == "stop" else hint.partition(";")[0])
+    error = BootError(message, hint if on_death == "stop" else hint.partition(";")[0])
     error.details = {
         "died": died,
         "stopped" if on_death == "stop" else "kept": list(others),
@@ -267,7 +269,7 @@ def _gather(starts: Sequence[Start], members: Sequence[Member], options: SetOpti
     found = NodeSet(options, ready, list(members), died)
     others = [start.request.name for start in starts if start.request.name not in died]
     if died and (options.on_death == "stop" or not found.alive):
-        raise death_of(died, others, options.on_death, " while it started")
+        raise death_of(died, others, options.on_death, "did not become ready")
     return found
 
 

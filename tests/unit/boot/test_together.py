@@ -160,7 +160,7 @@ def test_one_that_fails_ends_those_on_their_way(
     with pytest.raises(BootError) as caught, made.ready():
         pytest.fail("not ready")
     assert caught.value.message == (
-        "node b died while it started: the kernel panicked\nstopped with it: a"
+        "node b did not become ready: the kernel panicked\nstopped with it: a"
     )
     assert made.ended == {"a": 1, "b": 1}
 

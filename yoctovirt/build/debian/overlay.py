@@ -59,7 +59,10 @@ DHCP=yes
 LinkLocalAddressing=no
 IPv6AcceptRA=no
 """
+#: PAM would register each login with systemd-logind, which under TCG takes longer than all the
+#: rest of a connection (measured: 1.9 of 3.7 s of the node's CPU, 0.3 of 1.8 without).
 _SSHD = """\
+UsePAM no
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 UseDNS no
@@ -83,11 +86,11 @@ WantedBy=multi-user.target
 """
 _LATE_UNIT = "yoctovirt-late.service"
 #: Whoever waits for the node is served first. Nobody may come at all: then after 10 s.
-#: Beside each session's file lies a FIFO, "<id>.ref", whose reader would wait forever.
+#: sshd calls the process of a user who has logged in "sshd: root@notty".
 _LATE_SCRIPT = """\
 #!/bin/sh
 turns=0
-while [ $turns -lt 20 ] && ! grep -qs '^SERVICE=sshd' /run/systemd/sessions/*[0-9]; do
+while [ $turns -lt 20 ] && ! pgrep -f '^sshd: root@' >/dev/null; do
     sleep 0.5
     turns=$((turns + 1))
 done
