@@ -10,12 +10,14 @@ import click
 from yoctovirt.cli.common import (
     boot_options,
     build_options,
+    jobs_option,
     load_checked_role,
     make_boot_options,
     make_build_options,
     offline_option,
     reported,
     skip_preflight_option,
+    suites_option,
     workspace_of,
 )
 
@@ -34,8 +36,12 @@ if TYPE_CHECKING:
 @boot_options
 @skip_preflight_option
 @offline_option
+@suites_option
+@jobs_option
 @click.pass_context
-def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values: Any) -> int:
+def command(
+    ctx: click.Context, /, roles: tuple[str, ...], force: bool, jobs: int | None, **values: Any
+) -> int:
     """Build, boot and smoke-test each ROLE; write a record and a report for each.
 
     One exit code for all: the earliest failing phase decides.
@@ -49,7 +55,7 @@ def command(ctx: click.Context, /, roles: tuple[str, ...], force: bool, **values
         raise UsageError("a role is named twice")
     # All names are checked before the first hour is spent.
     found = [load_checked_role(name, workspace.path) for name in roles]
-    how = Options(make_boot_options(values), make_build_options(values), force)
+    how = Options(make_boot_options(values), make_build_options(values), force, jobs)
     found = [with_features(role, how.build.features) for role in found]
     screen = Screen()
     codes = []
@@ -67,6 +73,7 @@ class Options:
     boot: BootOptions
     build: KasOptions
     force: bool
+    jobs: int | None
 
 
 def _one(workspace: Workspace, role: Role, how: Options, screen: Screen) -> int:
@@ -100,7 +107,7 @@ def _pipe(
             workspace, built.deploy, role, role.name, how.boot, record.path, built.runqemu
         )
         with boot_phase(record, request, screen) as launch:
-            smoke_phase(record, workspace, [launch.node], screen)
+            smoke_phase(record, workspace, [launch.node], screen, jobs=how.jobs)
     finally:
-        note_unreached(record, role.promises)
+        note_unreached(record, role.promises, workspace)
         print_verdicts(record)

@@ -153,6 +153,32 @@ BOOT_KEYS = (
 )  # fmt: skip
 
 
+def _add_suites(_ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> None:
+    """Have the folders looked into by all that this call does, in us and in what we start."""
+    if value:
+        before = os.environ.get("YOCTOVIRT_SUITES", "")
+        folders = [*map(os.path.abspath, value), *([before] if before else [])]
+        os.environ["YOCTOVIRT_SUITES"] = os.pathsep.join(folders)
+
+
+#: For verbs that run smoke suites. Options without values of their own, as --offline.
+suites_option = click.option(
+    "--suites",
+    multiple=True,
+    metavar="DIR",
+    expose_value=False,
+    callback=_add_suites,
+    help="A folder with suites of yours, test_<suite>.py; may be given several times.",
+)
+jobs_option = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 32),
+    metavar="N",
+    help="How many modules of checks run side by side (default: by the node's CPUs; 1: none).",
+)
+
+
 def make_boot_options(values: dict[str, Any]) -> BootOptions:
     """Return the BootOptions in the keywords of a verb."""
     from yoctovirt.boot.qemuargs import BootOptions
@@ -167,7 +193,7 @@ def load_checked_role(name: str, workspace: Path | None) -> Role:
     from yoctovirt.smoke.catalog import check_promises
 
     role = load_role(name, workspace)
-    check_promises(role.promises, str(role.source))
+    check_promises(role.promises, str(role.source), workspace)
     return role
 
 
