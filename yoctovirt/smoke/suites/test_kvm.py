@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
 
 import pytest
 
 from yoctovirt.smoke.checked import SmokeNode
+from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.suites.aids import guestrom, linux
 from yoctovirt.smoke.suites.aids.waiting import bounded
 
 PROMISES = ("qemu",)
+#: For the evidence of a check that failed.
+DIAGNOSTICS = (
+    "grep -E -m 2 '^(model name|flags)' /proc/cpuinfo",
+    "ls -l /dev/kvm",
+    "lsmod",
+    "cat /sys/module/kvm_*/parameters/nested",
+)
 
 QEMU = "qemu-system-x86_64"
 _KVM = f"{QEMU} -accel kvm -cpu host -nodefaults -no-user-config -display none -no-reboot"
@@ -22,11 +29,12 @@ _NUMBERS = "10:232"
 
 
 @pytest.fixture(scope="module")
-def folder(node: SmokeNode) -> Iterator[str]:
-    """Make a folder for firmware, kernel and initramfs; remove it at the end."""
-    made = node.check("mktemp -d /var/tmp/yoctovirt-XXXXXX").strip()
-    yield made
-    node.run(f"rm -rf {made}")
+def folder(node: SmokeNode, module_undo: Undo) -> str:
+    """Make a folder for firmware, kernel and initramfs."""
+    made = f"/var/tmp/yoctovirt-{secrets.token_hex(4)}"
+    module_undo(f"rm -rf {made}")
+    node.check(f"mkdir {made}")
+    return made
 
 
 def _flag(node: SmokeNode) -> str:

@@ -5,25 +5,31 @@ from __future__ import annotations
 import re
 import secrets
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 
 import pytest
 
 from yoctovirt.smoke.checked import SmokeNode
+from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.suites.aids import busybox, guestrom
 from yoctovirt.smoke.suites.aids.domains import VIRSH, Domain
 from yoctovirt.smoke.suites.aids.waiting import until
 
+#: For the evidence of a check that failed.
+UNITS = ("libvirtd.service", "virtqemud.service", "virtlogd.service", "virtnetworkd.service",
+         "virtstoraged.service", "virtlxcd.service")  # fmt: skip
+DIAGNOSTICS = (
+    "virsh -c qemu:///system list --all",
+    "tail -n 30 /var/log/libvirt/qemu/yoctovirt-*.log",
+    "ls -l /dev/kvm /var/lib/libvirt /run/libvirt",
+)
+
 
 @pytest.fixture(scope="module")
-def domain(node: SmokeNode) -> Iterator[Domain]:
-    """Define a domain; remove it at the end. One serves several checks."""
-    made = Domain(node)
-    try:
-        made.define()
-        yield made
-    finally:
-        made.remove()
+def domain(node: SmokeNode, module_undo: Undo) -> Domain:
+    """Define a domain; one serves several checks."""
+    made = Domain(node, module_undo)
+    made.define()
+    return made
 
 
 def test_daemon(node: SmokeNode) -> None:
@@ -62,21 +68,18 @@ def test_capabilities(node: SmokeNode) -> None:
     node.check(f"{emulators[0]} --version", why="the emulator that libvirt has found does not run")
 
 
-def test_define_undefine(node: SmokeNode) -> None:
+def test_define_undefine(node: SmokeNode, undo: Undo) -> None:
     """A domain that is defined is listed with its UUID, one that is undefined is gone."""
-    made = Domain(node)
-    try:
-        made.define()
-        listed = node.check(f"{VIRSH} list --all --name").split()
-        assert made.name in listed, f"a domain was defined and is not listed: {listed}"
-        assert made.state() == "shut off", f"a domain that was never started is {made.state()!r}"
-        uuid = node.check(f"{VIRSH} domuuid {made.name}").strip()
-        assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid), f"UUID {uuid!r}"
-        node.check(f"{VIRSH} undefine {made.name}")
-        listed = node.check(f"{VIRSH} list --all --name").split()
-        assert made.name not in listed, "a domain was undefined and is still listed"
-    finally:
-        made.remove()
+    made = Domain(node, undo)
+    made.define()
+    listed = node.check(f"{VIRSH} list --all --name").split()
+    assert made.name in listed, f"a domain was defined and is not listed: {listed}"
+    assert made.state() == "shut off", f"a domain that was never started is {made.state()!r}"
+    uuid = node.check(f"{VIRSH} domuuid {made.name}").strip()
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid), f"UUID {uuid!r}"
+    node.check(f"{VIRSH} undefine {made.name}")
+    listed = node.check(f"{VIRSH} list --all --name").split()
+    assert made.name not in listed, "a domain was undefined and is still listed"
 
 
 def test_domain_runs(domain: Domain) -> None:
@@ -119,12 +122,11 @@ def test_suspend_resume(node: SmokeNode, domain: Domain) -> None:
         f"{lines} && sleep 2 && {lines}",
         why="the domain cannot be suspended",
     ).split("\n")
-    state, (before, after) = next(word for word in out if word in ("paused", "running")), [
-        int(word) for word in out if word.isdigit()
-    ]  # fmt: skip
-    node.check(f"{VIRSH} resume {domain.name}", why="the domain cannot be resumed")
+    state = next(word for word in out if word in ("paused", "running"))
+    before, after = (int(word) for word in out if word.isdigit())
     assert state == "paused", f"a suspended domain is {state!r}"
     assert after == before, f"a suspended guest has counted on, from {before} to {after}"
+    node.check(f"{VIRSH} resume {domain.name}", why="the domain cannot be resumed")
     goes_on = until(node, f"[ $({lines}) -gt {after} ]", 10)
     assert goes_on.ok, f"the domain was resumed, and its guest still stands at {after}"
     assert domain.state() == "running", f"a resumed domain is {domain.state()!r}"
@@ -142,7 +144,7 @@ def test_shutdown(node: SmokeNode, domain: Domain) -> None:
     assert off.ok, f"the guest has turned itself off, the domain is {domain.state()!r}"
 
 
-def test_domain_kvm(node: SmokeNode) -> None:
+def test_domain_kvm(node: SmokeNode, undo: Undo) -> None:
     """A domain of type kvm runs under KVM; without /dev/kvm libvirt does not offer one."""
     offered = "<domain type='kvm'/>" in node.check(f"{VIRSH} capabilities")
     usable = node.run("(: <>/dev/kvm) 2>&1")
@@ -150,14 +152,11 @@ def test_domain_kvm(node: SmokeNode) -> None:
         assert not offered, f"libvirt offers kvm, and /dev/kvm cannot be opened: {usable.output}"
         return  # what KVM lacks is for the suite kvm to say
     assert offered, "/dev/kvm can be opened, and libvirt offers no domain of type kvm"
-    made = Domain(node, kind="kvm")
-    try:
-        made.define()
-        made.start()
-        host = guestrom.host_of(made.console(), made.word)
-        assert host == "KVMKVMKVM", f"a guest of type kvm is run by {host!r}"
-    finally:
-        made.remove()
+    made = Domain(node, undo, kind="kvm")
+    made.define()
+    made.start()
+    host = guestrom.host_of(made.console(), made.word)
+    assert host == "KVMKVMKVM", f"a guest of type kvm is run by {host!r}"
 
 
 _LXC = """\
@@ -174,7 +173,7 @@ _LXC = """\
 """
 
 
-def test_lxc_domain(node: SmokeNode) -> None:
+def test_lxc_domain(node: SmokeNode, undo: Undo) -> None:
     """A domain of libvirt's LXC driver runs in namespaces of its own, and is removed."""
     virsh = "virsh -q -c lxc:///"
     node.check(f"{virsh} version", why="this libvirt has no LXC driver, or it does not start")
@@ -184,30 +183,28 @@ def test_lxc_domain(node: SmokeNode) -> None:
     )
     name = f"yoctovirt-{secrets.token_hex(4)}"
     tree = busybox.make_tree(node)
-    try:
-        node.put(
-            f"#!/bin/sh\necho {name} pid $$ host $(hostname) >/tmp/said\n"
-            f"ls /sys/class/net >>/tmp/said\nexec sleep 1000\n".encode(),
-            f"{tree}/bin/init",
-            0o755,
-        )
-        node.put(_LXC.format(name=name, tree=tree).encode(), f"{tree}.xml")
-        node.check(f"{virsh} define {tree}.xml", why="an LXC domain cannot be defined")
-        started = node.run(f"{virsh} start {name}")
-        log = node.run(f"tail -n 5 /var/log/libvirt/lxc/{name}.log 2>&1").output
-        assert started.ok, f"an LXC domain cannot be started\n{started.output}\n{log}"
-        said = until(node, f"grep lo {tree}/tmp/said && cat {tree}/tmp/said", 15).output
-        assert f"{name} pid 1 host {name}" in said, (
-            f"the init of the domain should have PID 1 and the host name {name}, it said {said!r}"
-        )
-        state = node.check(f"{virsh} domstate {name}").strip()
-        assert state == "running", f"the LXC domain was started and is {state!r}"
-        node.check(f"{virsh} destroy {name} && {virsh} undefine {name}")
-        left = node.check(f"{virsh} list --all --name").split()
-        assert name not in left, f"a removed LXC domain is still listed: {left}"
-    finally:
-        node.run(f"{virsh} destroy {name} 2>/dev/null; {virsh} undefine {name} 2>/dev/null")
-        node.run(f"rm -rf {tree} {tree}.xml")
+    undo(f"rm -rf {tree} {tree}.xml")
+    undo(f"{virsh} destroy {name} 2>/dev/null; {virsh} undefine {name} 2>/dev/null; true")
+    node.put(
+        f"#!/bin/sh\necho {name} pid $$ host $(hostname) >/tmp/said\n"
+        f"ls /sys/class/net >>/tmp/said\nexec sleep 1000\n".encode(),
+        f"{tree}/bin/init",
+        0o755,
+    )
+    node.put(_LXC.format(name=name, tree=tree).encode(), f"{tree}.xml")
+    node.check(f"{virsh} define {tree}.xml", why="an LXC domain cannot be defined")
+    started = node.run(f"{virsh} start {name}")
+    log = node.run(f"tail -n 5 /var/log/libvirt/lxc/{name}.log 2>&1").output
+    assert started.ok, f"an LXC domain cannot be started\n{started.output}\n{log}"
+    said = until(node, f"grep lo {tree}/tmp/said && cat {tree}/tmp/said", 15).output
+    assert f"{name} pid 1 host {name}" in said, (
+        f"the init of the domain should have PID 1 and the host name {name}, it said {said!r}"
+    )
+    state = node.check(f"{virsh} domstate {name}").strip()
+    assert state == "running", f"the LXC domain was started and is {state!r}"
+    node.check(f"{virsh} destroy {name} && {virsh} undefine {name}")
+    left = node.check(f"{virsh} list --all --name").split()
+    assert name not in left, f"a removed LXC domain is still listed: {left}"
 
 
 _NETWORK = """\
@@ -221,76 +218,72 @@ _NETWORK = """\
 """
 
 
-def test_network_dhcp(node: SmokeNode) -> None:
+def test_network_dhcp(node: SmokeNode, undo: Undo) -> None:
     """A virtual network gives an address by DHCP, its gateway answers, and it can be removed."""
     tag = secrets.token_hex(3)
     name, bridge, space, net = f"yoctovirt-{tag}", f"yv{tag}", f"yv-{tag}", secrets.randbelow(250)
     mac = f"52:54:00:{tag[:2]}:{tag[2:4]}:{tag[4:]}"
     xml, script = f"/tmp/{name}.xml", f"/tmp/{name}.sh"
-    try:
-        node.put(_NETWORK.format(name=name, bridge=bridge, net=net).encode(), xml)
-        # What udhcpc calls with what it was given.
-        node.put(b'#!/bin/sh\n[ "$1" = bound ] || exit 0\nip addr add $ip/24 dev $interface\n'
-                 b'echo "lease $ip"\n', script, 0o755)  # fmt: skip
-        node.check(f"{VIRSH} net-define {xml}", why="a network cannot be defined")
-        node.check(f"{VIRSH} net-start {name}", why="a network cannot be started (dnsmasq?)")
-        node.check(
-            f"ip netns add {space} && ip link add {bridge}o type veth peer name {bridge}i && "
-            f"ip link set {bridge}i address {mac} netns {space} && "
-            f"ip link set {bridge}o master {bridge} up && "
-            f"ip -n {space} link set {bridge}i up",
-            why="a client cannot be put on the network's bridge",
-        )
-        got = node.run(
-            f"{busybox.FIND}ip netns exec {space} $busybox udhcpc -i {bridge}i -n -q -f -t 8 "
-            f"-T 2 -s {script} 2>&1",
-            timeout=40,
-        )
-        lease = re.search(rf"lease (10\.213\.{net}\.1\d)\b", got.output)
-        assert lease, f"a client on the network got no address by DHCP:\n{got.output}"
-        node.check(
-            f"ip netns exec {space} ping -c 1 -W 5 10.213.{net}.1",
-            why="the network's gateway does not answer its client",
-        )
-        leases = node.check(f"{VIRSH} net-dhcp-leases {name}")
-        assert re.search(rf"{mac}.*\b{lease[1]}\b", leases), f"the lease is not listed:\n{leases}"
-        node.check(f"{VIRSH} net-destroy {name} && {VIRSH} net-undefine {name}")
-        left = node.check(f"{VIRSH} net-list --all --name").split()
-        assert name not in left, f"a removed network is still listed: {left}"
-        assert not node.run(f"ip link show {bridge}").ok, f"its bridge {bridge} is still there"
-    finally:
-        node.run(f"ip netns del {space}; ip link del {bridge}o; rm -f {xml} {script}")
-        node.run(f"{VIRSH} net-destroy {name}; {VIRSH} net-undefine {name}")
+    undo(f"{VIRSH} net-destroy {name}; {VIRSH} net-undefine {name}; true")
+    undo(f"ip netns del {space}; ip link del {bridge}o; rm -f {xml} {script}")
+    node.put(_NETWORK.format(name=name, bridge=bridge, net=net).encode(), xml)
+    # What udhcpc calls with what it was given.
+    node.put(b'#!/bin/sh\n[ "$1" = bound ] || exit 0\nip addr add $ip/24 dev $interface\n'
+             b'echo "lease $ip"\n', script, 0o755)  # fmt: skip
+    node.check(f"{VIRSH} net-define {xml}", why="a network cannot be defined")
+    node.check(f"{VIRSH} net-start {name}", why="a network cannot be started (dnsmasq?)")
+    node.check(
+        f"ip netns add {space} && ip link add {bridge}o type veth peer name {bridge}i && "
+        f"ip link set {bridge}i address {mac} netns {space} && "
+        f"ip link set {bridge}o master {bridge} up && "
+        f"ip -n {space} link set {bridge}i up",
+        why="a client cannot be put on the network's bridge",
+    )
+    got = node.run(
+        f"{busybox.FIND}ip netns exec {space} $busybox udhcpc -i {bridge}i -n -q -f -t 8 "
+        f"-T 2 -s {script} 2>&1",
+        timeout=40,
+    )
+    lease = re.search(rf"lease (10\.213\.{net}\.1\d)\b", got.output)
+    assert lease, f"a client on the network got no address by DHCP:\n{got.output}"
+    node.check(
+        f"ip netns exec {space} ping -c 1 -W 5 10.213.{net}.1",
+        why="the network's gateway does not answer its client",
+    )
+    leases = node.check(f"{VIRSH} net-dhcp-leases {name}")
+    assert re.search(rf"{mac}.*\b{lease[1]}\b", leases), f"the lease is not listed:\n{leases}"
+    node.check(f"{VIRSH} net-destroy {name} && {VIRSH} net-undefine {name}")
+    left = node.check(f"{VIRSH} net-list --all --name").split()
+    assert name not in left, f"a removed network is still listed: {left}"
+    assert not node.run(f"ip link show {bridge}").ok, f"its bridge {bridge} is still there"
 
 
-def test_storage_pool(node: SmokeNode) -> None:
+def test_storage_pool(node: SmokeNode, undo: Undo) -> None:
     """A volume in a pool has its size, gives back what was put into it, and can be removed."""
     name = f"yoctovirt-{secrets.token_hex(4)}"
     target = f"/var/lib/libvirt/images/{name}"
     size, data = 4 << 20, f"/tmp/{name}"
-    try:
-        node.check(
-            f"{VIRSH} pool-define-as {name} dir --target {target} && {VIRSH} pool-build {name} && "
-            f"{VIRSH} pool-start {name}",
-            why="a storage pool cannot be made",
-        )
-        node.check(
-            f"{VIRSH} vol-create-as {name} one.img {size} --allocation {size} --format raw",
-            why="a volume cannot be made",
-        )
-        on_disk = int(node.check(f"wc -c <{target}/one.img"))
-        assert on_disk == size, f"a volume of {size} bytes has {on_disk} on the disk"
-        node.check(
-            f"head -c {size} /dev/urandom >{data} && "
-            f"{VIRSH} vol-upload one.img {data} --pool {name} && "
-            f"{VIRSH} vol-download one.img {data}.back --pool {name} && cmp {data} {data}.back",
-            why="a volume does not give back what was put into it",
-        )
-        node.check(f"{VIRSH} vol-delete one.img --pool {name}")
-        assert not node.run(f"[ -e {target}/one.img ]").ok, "a volume was deleted and is there"
-        node.check(f"{VIRSH} pool-destroy {name} && {VIRSH} pool-undefine {name}")
-        left = node.check(f"{VIRSH} pool-list --all --name").split()
-        assert name not in left, f"a removed pool is still listed: {left}"
-    finally:
-        node.run(f"{VIRSH} pool-destroy {name}; {VIRSH} pool-undefine {name}")
-        node.run(f"rm -rf {target} {data} {data}.back")
+    undo(f"rm -rf {target} {data} {data}.back")
+    undo(f"{VIRSH} pool-destroy {name}; {VIRSH} pool-undefine {name}; true")
+    node.check(
+        f"{VIRSH} pool-define-as {name} dir --target {target} && {VIRSH} pool-build {name} && "
+        f"{VIRSH} pool-start {name}",
+        why="a storage pool cannot be made",
+    )
+    node.check(
+        f"{VIRSH} vol-create-as {name} one.img {size} --allocation {size} --format raw",
+        why="a volume cannot be made",
+    )
+    on_disk = int(node.check(f"wc -c <{target}/one.img"))
+    assert on_disk == size, f"a volume of {size} bytes has {on_disk} on the disk"
+    node.check(
+        f"head -c {size} /dev/urandom >{data} && "
+        f"{VIRSH} vol-upload one.img {data} --pool {name} && "
+        f"{VIRSH} vol-download one.img {data}.back --pool {name} && cmp {data} {data}.back",
+        why="a volume does not give back what was put into it",
+    )
+    node.check(f"{VIRSH} vol-delete one.img --pool {name}")
+    assert not node.run(f"[ -e {target}/one.img ]").ok, "a volume was deleted and is there"
+    node.check(f"{VIRSH} pool-destroy {name} && {VIRSH} pool-undefine {name}")
+    left = node.check(f"{VIRSH} pool-list --all --name").split()
+    assert name not in left, f"a removed pool is still listed: {left}"

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from yoctovirt.smoke.checked import SmokeNode
+from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.suites.aids import guestrom
 from yoctovirt.smoke.suites.aids.waiting import until
 
@@ -37,6 +38,7 @@ class Domain:
     """A domain that is defined on the node."""
 
     node: SmokeNode
+    undo: Undo
     kind: str = "qemu"
     word: str = field(default_factory=lambda: secrets.token_hex(8))
     folder: str = ""
@@ -49,7 +51,10 @@ class Domain:
     def define(self) -> None:
         """Bring the firmware and define the domain."""
         # Not in /tmp: QEMU runs as a user of its own, at times with a /tmp of its own.
-        self.folder = self.node.check("mktemp -d /var/lib/libvirt/yoctovirt-XXXXXX").strip()
+        self.folder = f"/var/lib/libvirt/{self.name}"
+        self.undo(f"rm -rf {self.folder}")
+        self.undo(f"{VIRSH} destroy {self.name}; {VIRSH} undefine {self.name}; true")
+        self.node.check(f"mkdir -p {self.folder}")
         cpu = "<cpu mode='host-passthrough'/>" if self.kind == "kvm" else ""
         xml = _XML.format(kind=self.kind, name=self.name, folder=self.folder, cpu=cpu)
         self.node.put(guestrom.rom(self.word), f"{self.folder}/guest.rom")
@@ -62,12 +67,13 @@ class Domain:
     def start(self) -> None:
         """Start the domain where it does not run, and wait for its first words."""
         started = self.node.run(
-            f'[ "$({VIRSH} domstate {self.name})" = running ] || {VIRSH} start {self.name}'
+            f"case $({VIRSH} domstate {self.name}) in running) ;; "
+            f"paused) {VIRSH} resume {self.name} ;; *) {VIRSH} start {self.name} ;; esac"
         )
         assert started.ok, f"the domain cannot be started\n{started.output}\n{self._qemu_log()}"
-        heard = until(self.node, f"grep -a 'count [1-9]' {self.folder}/console.log", 20)
+        heard = until(self.node, f"grep -a 'count [1-9]' {self.folder}/console.log", 60)
         assert heard.ok, (
-            f"the domain runs, and its guest says nothing within 20 s; the console has:\n"
+            f"the domain runs, and its guest says nothing within 60 s; the console has:\n"
             f"{self.console() or '(nothing)'}\n{self._qemu_log()}"
         )
 
@@ -78,12 +84,6 @@ class Domain:
     def console(self) -> str:
         """Return all that the guest has said."""
         return self.node.run(f"cat {self.folder}/console.log").output
-
-    def remove(self) -> None:
-        """Remove the domain, whatever its state, and its files."""
-        self.node.run(f"{VIRSH} destroy {self.name}; {VIRSH} undefine {self.name}")
-        if self.folder:
-            self.node.run(f"rm -rf {self.folder}")
 
     def _qemu_log(self) -> str:
         return self.node.run(f"tail -n 15 /var/log/libvirt/qemu/{self.name}.log 2>&1").output
