@@ -10,7 +10,7 @@ import pytest
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.suites.aids import guestrom, linux
-from yoctovirt.smoke.suites.aids.waiting import bounded
+from yoctovirt.smoke.suites.aids.waiting import OPEN, bounded
 
 PROMISES = ("qemu",)
 #: For the evidence of a check that failed.
@@ -45,7 +45,7 @@ def _flag(node: SmokeNode) -> str:
 
 def _usable(node: SmokeNode) -> None:
     """Fail the check with the reason where KVM cannot be used at all."""
-    opened = node.run("(: <>/dev/kvm) 2>&1")
+    opened = node.run(OPEN.format("/dev/kvm"))
     if opened.ok:
         return
     if not _flag(node):

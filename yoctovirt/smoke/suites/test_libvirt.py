@@ -12,7 +12,7 @@ from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.suites.aids import busybox, guestrom
 from yoctovirt.smoke.suites.aids.domains import VIRSH, Domain
-from yoctovirt.smoke.suites.aids.waiting import until
+from yoctovirt.smoke.suites.aids.waiting import OPEN, until
 
 #: For the evidence of a check that failed.
 UNITS = ("libvirtd.service", "virtqemud.service", "virtlogd.service", "virtnetworkd.service",
@@ -147,7 +147,7 @@ def test_shutdown(node: SmokeNode, domain: Domain) -> None:
 def test_domain_kvm(node: SmokeNode, undo: Undo) -> None:
     """A domain of type kvm runs under KVM; without /dev/kvm libvirt does not offer one."""
     offered = "<domain type='kvm'/>" in node.check(f"{VIRSH} capabilities")
-    usable = node.run("(: <>/dev/kvm) 2>&1")
+    usable = node.run(OPEN.format("/dev/kvm"))
     if not usable.ok:
         assert not offered, f"libvirt offers kvm, and /dev/kvm cannot be opened: {usable.output}"
         return  # what KVM lacks is for the suite kvm to say

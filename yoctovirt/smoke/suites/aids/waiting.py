@@ -1,4 +1,4 @@
-"""Wait on the node itself: one command instead of many that ask."""
+"""Lines for the shell of a node: to wait there, to end a program, to open a device."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from yoctovirt.smoke.checked import SmokeNode
 
 #: BusyBox knows fractions of a second only where it was built so.
 _NAP = "sleep 0.2 2>/dev/null || sleep 1"
+
+#: Opens the device ``{0}``; where there is none it makes no file of that name, as ``<>`` would.
+OPEN = "{{ [ -c {0} ] || {{ echo 'no device {0}'; false; }}; }} && (: <>{0}) 2>&1"
 
 
 def until(node: SmokeNode, condition: str, seconds: int) -> CommandResult:
