@@ -72,7 +72,12 @@ class QemuBoot:
         """Return files of the deploy directory that QEMU options name (an initrd, a BIOS)."""
         words = [part for word in self.words("qb_opt_append") for part in word.split(",")]
         prefix = f"{self.deploy_dir}/"
-        return [Path(prefix + word.split(prefix, 1)[1]) for word in words if prefix in word]
+        # A module of a hypervisor stands there with its arguments: "bzImage root=/dev/vda".
+        return [
+            Path(prefix + word.split(prefix, 1)[1].split(" ", 1)[0])
+            for word in words
+            if prefix in word
+        ]
 
 
 def load_qemuboot(path: Path) -> QemuBoot:

@@ -42,6 +42,8 @@ class DebianImage:
     disable: tuple[str, ...] = ()
     after_ssh: tuple[str, ...] = ()
     size_mib: int = 2560
+    kernel: str = ""  #: package of the kernel; '' for the distribution's small one
+    hypervisor: str = ""  #: package of a Xen that starts, with the kernel as its first domain's
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ def role_from_mapping(name: str, values: dict[str, Any], source: Path) -> Role:
             disable=tuple(debian.get("disable", ())),
             after_ssh=tuple(debian.get("after_ssh", ())),
             size_mib=debian.get("size_mib", DebianImage.size_mib),
+            kernel=debian.get("kernel", ""),
+            hypervisor=debian.get("hypervisor", ""),
         )
         if debian
         else None,

@@ -14,6 +14,7 @@ from typing import Any
 
 from yoctovirt.boot.node import Node
 from yoctovirt.boot.results import CommandResult, CommandTimeoutError
+from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
 from yoctovirt.errors import YoctovirtError
 from yoctovirt.smoke.limits import CheckClock
 
@@ -106,6 +107,10 @@ class SmokeNode:
     def cpus(self) -> int:
         """CPUs that the node was given."""
         return self._node.state.cpus
+
+    def built(self) -> DeployDir:
+        """Return what was built for the node; raises BuildError, UsageError where it is gone."""
+        return open_deploy_dir(Path(self._node.state.deploy_dir), self._node.state.image)
 
     def run(self, command: str, timeout: float = 60.0, via: str = "ssh") -> CommandResult:
         """Run *command* on the node, *via* ``ssh`` or ``serial``, and return its outcome.

@@ -82,3 +82,13 @@ def test_a_file_without_the_name_of_qemu_is_truncated(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="qb_system_name") as caught:
         load(tmp_path, qemuboot(qb_system_name=""))
     assert "build the image again" in caught.value.hint
+
+
+def test_a_module_of_a_hypervisor_is_a_file_without_its_arguments(tmp_path: Path) -> None:
+    text = '-initrd "@DEPLOY_DIR_IMAGE@/bzImage root=/dev/vda rw,@DEPLOY_DIR_IMAGE@/initrd"'
+    boot = load(tmp_path, qemuboot(qb_opt_append=text))
+    assert boot.deployed_files() == [tmp_path / "bzImage", tmp_path / "initrd"]
+    assert boot.words("qb_opt_append") == [
+        "-initrd",
+        f"{tmp_path}/bzImage root=/dev/vda rw,{tmp_path}/initrd",
+    ]

@@ -51,7 +51,13 @@ def cache_key(role: Role, host: HostApt) -> str:
         "suite": [host.distribution, host.suite, host.kernel_package],
         "sources": [path.read_text(errors="replace") for path in host.sources],
         "files": [path.read_text() for path in (_HOOK, _HOOK.with_name("initrd-init.sh"))],
-        "overlay": [overlay.MASKED, overlay.ENABLED, layout.CMDLINE, INITRD_MODULES],
+        "overlay": [
+            overlay.MASKED,
+            overlay.enabled(role),
+            layout.CMDLINE,
+            layout.XEN_CMDLINE,
+            INITRD_MODULES,
+        ],
         "templates": [
             v
             for k, v in vars(overlay).items()
@@ -166,7 +172,9 @@ def _argv(role: Role, host: HostApt, mode: str) -> list[str]:
     excluded = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*",
                 # Our initrd is made in the hook: the distribution's costs half a minute.
                 "/etc/kernel/postinst.d/initramfs-tools")  # fmt: skip
-    packages = [host.kernel_package, "cpio", *spec.packages]
+    packages = [spec.kernel or host.kernel_package, "cpio", *spec.packages]
+    if spec.hypervisor:
+        packages.append(spec.hypervisor)
     return [
         *(_own_mounts() if mode == "root" else []),
         "mmdebstrap",
@@ -238,7 +246,7 @@ def _bootstrap(
             "YV_IN": str(given),
             "YV_OUT": str(out),
             "YV_IMAGE": str(image),
-            "YV_ENABLE": " ".join([*overlay.ENABLED, *spec.enable]),
+            "YV_ENABLE": " ".join([*overlay.enabled(role), *spec.enable]),
             "YV_DISABLE": " ".join([*spec.disable, *spec.after_ssh]),
             "YV_MASK": " ".join(overlay.MASKED),
             "YV_MODULES": " ".join(INITRD_MODULES),
@@ -251,7 +259,7 @@ def _bootstrap(
         screen.command(CommandLog().note(short, env=shown))
         with build_log.open("ab") as output:
             _run(argv, {**os.environ, **env}, output, work, (given, out, image), build_log, screen)
-    layout.unpack(work / "out.tar", work)
+    layout.unpack(work / "out.tar", work, bool(spec.hypervisor))
     layout.finish(role, host, work, keys)
 
 

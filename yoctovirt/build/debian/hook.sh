@@ -52,7 +52,11 @@ kernel=$(ls "$root"/boot/vmlinuz-* | sort -V | tail -n 1)
 cp "$kernel" "$work/out/kernel"
 chroot "$root" dpkg-query -W -f '${binary:Package} ${Architecture} ${Version}\n' >"$work/out/manifest"
 echo "$release" >"$work/out/kernel-release"
-tar -cf "/proc/self/fd/$YV_OUT" -C "$work/out" kernel initrd manifest kernel-release
+# Where a hypervisor is installed: QEMU's loader wants it unpacked.
+for hypervisor in "$root"/boot/xen-*.gz; do
+    if [ -e "$hypervisor" ]; then gzip -dc "$hypervisor" >"$work/out/xen"; fi
+done
+tar -cf "/proc/self/fd/$YV_OUT" -C "$work/out" $(ls "$work/out")
 rm -rf "$work"
 
 echo "I: yoctovirt: packing the root file system"

@@ -18,10 +18,20 @@ from yoctovirt.errors import InfrastructureError
 CMDLINE = "loglevel=4 net.ifnames=0 mitigations=off no_timer_check tsc=reliable apparmor=0"
 
 
-def unpack(archive: Path, work: Path) -> None:
+#: For Xen, which has the serial port, and for the kernel of its first domain.
+XEN_CMDLINE = (
+    "dom0_mem=1024M,max:1024M dom0_max_vcpus=1 loglvl=warning guest_loglvl=warning noreboot "
+    "com1=115200,8n1 console=com1"
+)
+_DOM0_CMDLINE = f"root=/dev/vda rw console=hvc0 {CMDLINE}"
+
+
+def unpack(archive: Path, work: Path, hypervisor: bool = False) -> None:
     """Take what the hook has left in *archive* to *work*."""
     wanted = {"kernel": "bzImage", "initrd": "initrd", "manifest": "manifest",
               "kernel-release": "kernel-release"}  # fmt: skip
+    if hypervisor:
+        wanted["xen"] = "xen"
     with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as tar:
         for name, target in wanted.items():
             source = tar.extractfile(name)
@@ -92,4 +102,14 @@ def _qemuboot(role: Role, link: str) -> str:
         "staging_bindir_native": "/usr/bin",
         "staging_dir_native": "/usr",
     }
+    if role.debian and role.debian.hypervisor:
+        # QEMU's multiboot loader: the first module is the kernel, with its arguments.
+        modules = f"@DEPLOY_DIR_IMAGE@/bzImage {_DOM0_CMDLINE},@DEPLOY_DIR_IMAGE@/initrd"
+        values |= {
+            "kernel_imagetype": "xen",
+            "qb_default_kernel": "xen",
+            "qb_cpu": "-cpu max,smap=off",
+            "qb_kernel_cmdline_append": XEN_CMDLINE,
+            "qb_opt_append": f'-initrd "{modules}"',
+        }
     return "[config_bsp]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())

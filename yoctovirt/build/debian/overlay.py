@@ -43,12 +43,7 @@ MASKED = (
     "systemd-network-generator.service",
     "systemd-pstore.service",
 )
-ENABLED = (
-    "systemd-networkd.service",
-    "ssh.service",
-    "serial-getty@ttyS0.service",
-    "yoctovirt-late.service",
-)
+ENABLED = ("systemd-networkd.service", "ssh.service", "yoctovirt-late.service")
 
 _NETWORK = """\
 [Match]
@@ -68,6 +63,8 @@ PasswordAuthentication no
 UseDNS no
 HostKey /etc/ssh/ssh_host_ed25519_key
 """
+#: PAM complains of each login without it.
+_LOCALE = "LANG=C.UTF-8\n"
 #: The node must answer before its daemons eat the CPU. Ordering them after sshd would not
 #: do: Open vSwitch is ordered before the network, and systemd breaks such a cycle by
 #: leaving out a unit of its choice, the login among them.
@@ -131,6 +128,7 @@ def overlay_files(role: Role, keys: Keys) -> dict[str, tuple[str, int]]:
     files = {
         "etc/hostname": (f"{role.name}\n", 0o644),
         "etc/hosts": (f"127.0.0.1 localhost {role.name}\n::1 localhost\n", 0o644),
+        "etc/default/locale": (_LOCALE, 0o644),
         "etc/fstab": ("/dev/root / ext4 defaults,noatime 0 0\n", 0o644),
         "etc/systemd/network/20-wired.network": (_NETWORK, 0o644),
         "etc/systemd/journald.conf.d/10-volatile.conf": (_VOLATILE_JOURNAL, 0o644),
@@ -145,6 +143,13 @@ def overlay_files(role: Role, keys: Keys) -> dict[str, tuple[str, int]]:
         files[f"usr/lib/systemd/system/{_LATE_UNIT}"] = (late, 0o644)
         files["usr/lib/yoctovirt/late"] = (_LATE_SCRIPT, 0o755)
     return files
+
+
+def enabled(role: Role) -> tuple[str, ...]:
+    """Return the units of ours that an image of *role* starts."""
+    # Xen has the serial port; its first domain has a console of Xen's instead.
+    console = "hvc0" if role.debian and role.debian.hypervisor else "ttyS0"
+    return (*ENABLED, f"serial-getty@{console}.service")
 
 
 def overlay_tar(files: dict[str, tuple[str, int]]) -> bytes:

@@ -14,34 +14,14 @@ from dataclasses import dataclass
 import pytest
 
 from yoctovirt.smoke.checked import SmokeNode
-
-#: Lists the libraries of a program without ldd: the loader of glibc and musl does it.
-_MAKE_TREE = """
-set -e
-tree=$(mktemp -d)
-mkdir -p "$tree/bin" "$tree/tmp" "$tree/etc"
-# Not `command -v`: the shell of BusyBox answers with the name alone.
-for busybox in /bin/busybox /usr/bin/busybox /usr/local/bin/busybox; do
-    [ -x "$busybox" ] && break
-done
-[ -x "$busybox" ] || { echo "no busybox in /bin, /usr/bin, /usr/local/bin"; exit 1; }
-cp "$busybox" "$tree/bin/busybox"
-for file in $(LD_TRACE_LOADED_OBJECTS=1 "$busybox" true 2>/dev/null | grep -o '/[^ ]*'); do
-    mkdir -p "$tree/$(dirname "$file")"
-    cp -L "$file" "$tree/$file"
-done
-for name in sh echo ls ping ip cat sleep hostname; do ln -sf busybox "$tree/bin/$name"; done
-tar -C "$tree" -cf "$tree.tar" .
-rm -rf "$tree"
-echo "$tree.tar"
-"""
+from yoctovirt.smoke.suites.aids.busybox import make_archive
 
 
 @pytest.fixture(scope="module")
 def image(node: SmokeNode) -> Iterator[str]:
     """Make an image of a local tar archive; remove it at the end."""
     name = f"yoctovirt-{secrets.token_hex(4)}:smoke"
-    archive = node.check(_MAKE_TREE, why="no BusyBox to make an image of").split()[-1]
+    archive = make_archive(node)
     try:
         node.check(f"docker import {archive} {name}", timeout=120, why="docker import failed")
     finally:

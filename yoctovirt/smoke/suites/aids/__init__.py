@@ -1,0 +1,1 @@
+"""What several suites bring to a node, or read from it."""
