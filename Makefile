@@ -9,12 +9,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ROLE ?= reference
 
-.PHONY: help demo test lint unit integration test-faults test-layers benchmark benchmark-build wheel clean
+.PHONY: help demo test lint unit integration test-sabotage test-faults test-layers benchmark \
+	benchmark-build wheel clean
 
 help:
 	@echo "make demo         build, boot and smoke-test the reference node, write the report"
 	@echo "make test         linters, types, unit tests, integration tests on a real node"
 	@echo "make lint | unit | integration   the parts of it"
+	@echo "make test-sabotage each smoke check made to fail and to pass again, on real nodes"
 	@echo "make test-faults  faults on real nodes that take their time"
 	@echo "make test-layers  kas, bitbake and runqemu on real layers (YOCTOVIRT_LAYER_MIRRORS)"
 	@echo "make benchmark    side-by-side measurements (make benchmark-build: kas, with real layers)"
@@ -57,10 +59,13 @@ integration: .venv-stamps/dev
 # -rs names each test that was skipped and why; those that were deselected have their target.
 test: lint unit integration
 	@echo "left to targets of their own: make test-faults (deselected above: faults that take"
-	@echo "their time), make test-layers (real layers, kas, bitbake and runqemu)"
+	@echo "their time), make test-sabotage (each smoke check both ways), make test-layers (real layers, kas, bitbake and runqemu)"
+
+test-sabotage: .venv-stamps/dev
+	$(BIN)/pytest -v -rs --durations=10 --must-run --sabotage-seen=sabotage-seen.md tests/sabotage
 
 test-faults: .venv-stamps/dev
-	$(BIN)/pytest -v -rs --durations=10 --must-run -m faults tests/integration
+	$(BIN)/pytest -v -rs --durations=10 --must-run -m faults tests/integration tests/faults
 
 test-layers: .venv-stamps/dev
 	scripts/host-setup layers

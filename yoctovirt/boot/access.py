@@ -61,6 +61,11 @@ class EarlySsh:
             answer = min(answer * 1.5, self._login_seconds)
 
     @property
+    def possible(self) -> bool:
+        """Whether both keys come from the build, so that the console is not needed."""
+        return self._ssh is not None
+
+    @property
     def connected(self) -> bool:
         """Whether the node's SSH shell can be used."""
         return self._connected.is_set()

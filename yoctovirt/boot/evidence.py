@@ -44,7 +44,8 @@ def evidence_kept(
         if why_gone() is None:
             kept = collect(node, Path(node.state.run), console, watch)
             error.details["evidence"] = kept
-            error.hint += f"; kept, too: {', '.join(kept)}"
+            told = f"kept in the record: {', '.join(kept)}"
+            error.hint = f"{error.hint}; {told}" if error.hint else told
         raise
 
 

@@ -295,7 +295,9 @@ def wait_until_ready(launch: Launch, options: BootOptions, deploy: DeployDir) ->
     if asked:
         launch.mark("login")
     if not early.finish():
-        prepare_ssh(node, launch.console, deploy)
+        # On a busy host the login can take minutes: not where nobody needs it.
+        if not early.possible:
+            prepare_ssh(node, launch.console, deploy)
         node.ssh.connect(options.ssh_timeout or SSH_SECONDS * state.timeout_scale)
     _note_ready(launch)
 

@@ -46,3 +46,4 @@ class CommandTimeoutError(BootError):
         )
         self.command = command
         self.transcript = transcript
+        self.said = said

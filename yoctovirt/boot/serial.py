@@ -10,7 +10,6 @@ import base64
 import re
 import secrets
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +32,13 @@ _SETUP = (
 )
 #: A terminal in canonical mode drops what is beyond 4096 bytes of a line.
 _LINE_LIMIT = 900
+#: Seconds between two looks at a command that says nothing.
+_TURN = 0.5
+#: Seconds of silence after a panic's end: a command may print an old one.
+_QUIET = 2.0
+#: Characters behind what was searched already in which a marker may begin.
+_WINDOW = 1024
+_END_OF_PANIC = re.compile(r"end Kernel panic - not syncing|Rebooting in \d+ seconds")
 
 
 class SerialShell:
@@ -55,6 +61,7 @@ class SerialShell:
         self.open: Callable[[], Console] = opener or (lambda: Console(socket_path))
         self._scale = scale
         self._console: Console | None = None
+        self._ready = False  # whether our shell waits for a command
 
     @contextmanager
     def session(self, console: Console | None = None) -> Iterator[Console]:
@@ -72,7 +79,7 @@ class SerialShell:
             finally:
                 if console is None:
                     self._console.close()
-                self._console = None
+                self._console, self._ready = None, False
         finally:
             lock.release()
 
@@ -81,7 +88,7 @@ class SerialShell:
 
         Raises NodeUnreachableError where root cannot log in without a password.
         """
-        deadline = Deadline(30 * self._scale)
+        deadline = Deadline(60 * self._scale)
         # Whether "root" was the first that this prompt was given. Where we did not know of the
         # prompt, our commands were taken for a name, and "root" perhaps for its password; and
         # somebody may have given a name before us.
@@ -137,6 +144,23 @@ class SerialShell:
         seconds = min(15 * self._scale, deadline.remaining)
         return console.expect([LOGIN, EOF, TIMEOUT], timeout=seconds) == 0
 
+    def scaled(self, seconds: float) -> float:
+        """Return *seconds* scaled by the node's accelerator."""
+        return seconds * self._scale
+
+    @contextmanager
+    def conversation(self, script: str, deadline: Deadline) -> Iterator[Talk]:
+        """Run *script* with the console as its standard input, for the block to talk to.
+
+        Raises NodeUnreachableError where no shell answers.
+        """
+        with self.session() as console:
+            if not self._ready:
+                self.log_in(console, asked=False)
+            self._ready = False
+            yield Talk(console, script, self._word(console, script), deadline)
+            self._ready = True
+
     def run(self, command: str, timeout: float = 60.0) -> CommandResult:
         """Run *command* with ``sh -c`` as root and return its outcome.
 
@@ -144,35 +168,26 @@ class SerialShell:
         CommandTimeoutError with the transcript, NodeUnreachableError where no shell answers.
         """
         with self.session() as console:
-            self.log_in(console, asked=False)
-            return self._run(console, command, timeout * self._scale)
+            if not self._ready:
+                self.log_in(console, asked=False)
+            self._ready = False
+            result = self._run(console, command, timeout * self._scale)
+            # As long as nobody else has the console our shell stands there.
+            self._ready = True
+            return result
 
     def _run(self, console: Console, command: str, seconds: float) -> CommandResult:
-        nonce = secrets.token_hex(6)
+        # As over SSH, the command has no input.
+        script = f"sh -c {self._word(console, command)} </dev/null 2>&1"
+        with_input = Talk(console, command, "", Deadline(seconds), script)
+        return with_input.finish()
+
+    def _word(self, console: Console, command: str) -> str:
+        """Return *command* as one word of the shell; a long one is sent first."""
         quoted = shlex.quote(command)
         if len(quoted) > _LINE_LIMIT or "\n" in command:
-            quoted = self._send_long(console, command)
-        start = time.monotonic()
-        # Through a pipe: as over SSH, the command sees no terminal, and starts no pager.
-        console.sendline(
-            f"{{ echo 'yv-''begin-{nonce}'; sh -c {quoted} </dev/null 2>&1; "
-            f"echo 'yv-''end-{nonce}:'$?:; }} | cat"
-        )
-        index = console.expect(
-            [rf"yv-begin-{nonce}\r*\n((?s:.*?))yv-end-{nonce}:(\d+):", EOF, TIMEOUT],
-            timeout=seconds,
-            searchwindowsize=None,
-        )
-        duration = time.monotonic() - start
-        if index == 1:
-            raise NodeUnreachableError(f"the console was closed while a command ran: {command}")
-        if index == 2:
-            transcript = str(console.before or "")
-            console.send("\x03")
-            raise CommandTimeoutError(command, seconds, "serial", transcript)
-        match: Any = console.match
-        output = re.sub(r"\r+\n", "\n", match[1])
-        return CommandResult(command, int(match[2]), output, duration, "serial")
+            return self._send_long(console, command)
+        return quoted
 
     def _send_long(self, console: Console, command: str) -> str:
         """Send a long command in pieces to a variable of the shell; return its expansion."""
@@ -181,3 +196,76 @@ class SerialShell:
         for start in range(0, len(data), _LINE_LIMIT):
             console.sendline(f"__yv=${{__yv}}{data[start : start + _LINE_LIMIT]}")
         return '"$(echo "$__yv" | base64 -d)"'
+
+
+class Talk:
+    """A command that runs on the console, between its markers.
+
+    *line* is what is run: by default *word*, one word of the shell, by ``sh -c``.
+    """
+
+    def __init__(
+        self, console: Console, command: str, word: str, deadline: Deadline, line: str = ""
+    ) -> None:
+        self._console = console
+        self._command = command
+        self._deadline = deadline
+        self._nonce = secrets.token_hex(6)
+        self.match: re.Match[str] | None = None
+        line = line or f"sh -c {word} 2>&1"
+        # Through a pipe: as over SSH, the command sees no terminal, and starts no pager.
+        console.sendline(
+            f"{{ echo 'yv-''begin-{self._nonce}'; {line}; "
+            f"echo 'yv-''end-{self._nonce}:'$?:; }} | cat"
+        )
+        self._expect(rf"yv-begin-{self._nonce}\r*\n")
+
+    def _expect(self, pattern: str) -> str:
+        """Wait for *pattern*, of a line at most, and return what came before it."""
+        console, compiled = self._console, re.compile(pattern)
+        text, console.buffer = str(console.buffer), ""
+        begin, quiet = 0, Deadline(_QUIET)
+        while True:
+            self.match = compiled.search(text, begin)
+            if self.match is not None:
+                console.buffer = text[self.match.end() :]
+                return text[: self.match.start()]
+            # What was searched is not searched again: an output may be long.
+            begin = max(0, len(text) - _WINDOW)
+            try:
+                wait = max(0.05, min(_TURN, self._deadline.remaining))
+                text += console.read_nonblocking(65536, timeout=wait)
+                quiet = Deadline(_QUIET)
+            except TIMEOUT:
+                pass
+            except EOF as error:
+                raise NodeUnreachableError(
+                    f"the console was closed while a command ran: {self._command}"
+                ) from error
+            # The kernel's last words, and nothing behind them.
+            if quiet.expired and _END_OF_PANIC.search(text[-_WINDOW:]):
+                raise NodeUnreachableError(
+                    f"the kernel panicked while a command ran: {self._command}\n"
+                    f"{console_tail(text)}"
+                )
+            if self._deadline.expired:
+                console.send("\x03")
+                raise CommandTimeoutError(self._command, self._deadline.seconds, "serial", text)
+
+    def say(self, line: str) -> None:
+        """Give the command a line."""
+        self._console.sendline(line)
+
+    def wait_for(self, text: str) -> bool:
+        """Wait until the command prints *text*; return False where it ended before."""
+        self._expect(rf"{re.escape(text)}|(?=yv-end-{self._nonce}:\d+:)")
+        return bool(self.match and self.match[0])
+
+    def finish(self) -> CommandResult:
+        """Wait for the end of the command and return its outcome."""
+        output = self._expect(rf"yv-end-{self._nonce}:(\d+):")
+        assert self.match is not None
+        text = re.sub(r"\r+\n", "\n", output)
+        return CommandResult(
+            self._command, int(self.match[1]), text, self._deadline.elapsed, "serial"
+        )

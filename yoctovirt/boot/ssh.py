@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import logging
+import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +20,7 @@ from yoctovirt.boot.results import (
     NodeRefusedError,
     NodeUnreachableError,
 )
+from yoctovirt.errors import BootError
 
 if TYPE_CHECKING:
     import paramiko
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at what has become of a node that does not answer.
 _TURN = 0.5
+#: Seconds that an sshd has for its greeting, before scaling, where it is asked whether it lives.
+_GREETING = 3.0
 
 
 @dataclass(frozen=True)
@@ -203,6 +210,7 @@ class SshShell:
         except TimeoutError as error:
             self.close()
             said = self._trouble.suspicion() if self._trouble else None
+            said = said or self._why_no_answer()
             raise CommandTimeoutError(
                 command, seconds, "ssh", output.decode(errors="replace"), said
             ) from error
@@ -219,16 +227,82 @@ class SshShell:
 
     def put(self, data: bytes, remote: str, mode: int = 0o644) -> None:
         """Write *data* to the file *remote* (by ``cat``: small images have no SFTP server)."""
+        with self.channel(f"cat > {remote} && chmod {mode:o} {remote}", 120.0) as channel:
+            with suppress(OSError):  # the exit status tells
+                channel.sendall(data)
+                channel.shutdown_write()
+            if channel.recv_exit_status() != 0:
+                raise NodeUnreachableError(f"{remote} could not be written on the node")
+
+    @contextmanager
+    def channel(self, command: str, stall: float) -> Iterator[paramiko.Channel]:
+        """Run *command* and yield the channel that is its input and output.
+
+        *stall* is how many seconds, scaled, each read or write may wait: a TimeoutError comes
+        then. Raises NodeUnreachableError where there is no connection.
+        """
+        import paramiko
+
         if self._client is None or not self._alive():
             self.connect()
         assert self._client is not None
-        stdin, stdout, _ = self._client.exec_command(
-            f"cat > {remote} && chmod {mode:o} {remote}", timeout=120 * self._scale
+        transport = self._client.get_transport()
+        try:
+            if transport is None:
+                raise paramiko.SSHException("the connection is closed")
+            channel = transport.open_session(timeout=stall * self._scale)
+            channel.settimeout(stall * self._scale)
+            channel.exec_command(command)
+        except (paramiko.SSHException, EOFError) as error:
+            self.close()
+            self._check_gone(f"a command was to start: {command}", 1.5)
+            raise NodeUnreachableError(f"the SSH connection broke ({error}): {command}") from error
+        try:
+            yield channel
+        finally:
+            channel.close()
+
+    def _why_no_answer(self) -> str | None:
+        """Return what is wrong where sshd does not even greet any more; None where it does."""
+        address = self.address
+        try:
+            with socket.create_connection((address.host, address.port), _GREETING) as probe:
+                probe.settimeout(_GREETING * self._scale)
+                if probe.recv(4):
+                    return None
+                reason = "it closes the connection"
+        except OSError as error:
+            reason = str(error)
+        return (
+            f"sshd does not answer a new connection either ({reason}): the node's network is cut, "
+            "or the node stands still; does its console answer?"
         )
-        stdin.write(data)
-        stdin.channel.shutdown_write()
-        if stdout.channel.recv_exit_status() != 0:
-            raise NodeUnreachableError(f"{remote} could not be written on the node")
+
+    def listen(self, serve: Callable[[paramiko.Channel], None]) -> int:
+        """Have connections to a port of the node's loopback served here, and return that port.
+
+        *serve* gets each connection in a thread of its own. It ends with :meth:`close`.
+        Raises BootError where the node's sshd forwards no ports.
+        """
+        import paramiko
+
+        if self._client is None or not self._alive():
+            self.close()
+            self.connect()
+        assert self._client is not None
+        transport = self._client.get_transport()
+        assert transport is not None
+
+        def accept(channel: paramiko.Channel, _origin: object, _server: object) -> None:
+            threading.Thread(target=serve, args=(channel,), daemon=True).start()
+
+        try:
+            return int(transport.request_port_forward("127.0.0.1", 0, accept))
+        except paramiko.SSHException as error:
+            raise BootError(
+                f"the node's SSH server forwards no ports to us: {error}",
+                "AllowTcpForwarding of its sshd_config",
+            ) from error
 
     def open_tcp(self, host: str, port: int, seconds: float) -> paramiko.Channel:
         """Return a TCP connection that the node makes to *host*; :meth:`connect` comes before.

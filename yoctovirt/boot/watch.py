@@ -17,6 +17,8 @@ from yoctovirt.errors import BootError
 _TURN = 0.2
 #: Seconds after a failure for what else belongs to it: the kernel's own trace, the reason.
 _AFTERMATH = 0.5
+#: Seconds that QEMU has to end after its console was closed.
+_FAREWELL = 5.0
 #: Lines of the firmware and of the kernel's own start: a guest under a KVM that does not work
 #: may come so far and no further (seen: it stands still at "Probing EDD").
 FIRMWARE = re.compile(
@@ -70,8 +72,11 @@ def wait_for_login(
         if watch.login:
             return True
         if ended or why_gone() is not None:
-            time.sleep(0.1)  # the exit status follows the closed console
-            reason = why_gone() or "its console was closed"
+            reason, after = why_gone(), Deadline(_FAREWELL)
+            while reason is None and not after.expired:
+                time.sleep(0.05)  # the exit status follows the closed console
+                reason = why_gone()
+            reason = reason or "its console was closed"
             raise BootError(
                 f"QEMU ended while the node started: {reason}\n{watch.tail()}",
                 "the whole output is in qemu-<node>.log and console-<node>.log of the run",

@@ -24,6 +24,7 @@ VERBS = {
     "nodes": "List the running nodes of the workspace.",
     "ssh": "Log in on a node over SSH, or run a command on it.",
     "console": "Attach the terminal to the serial console of a node.",
+    "copy": "Copy a file to a node or from it.",
     "logs": "Print or follow what the console of a node says.",
     "screenshot": "Take a picture of a node's display.",
     "stop": "Stop a running node.",

@@ -20,6 +20,7 @@ from yoctovirt.cli.common import (
     workspace_of,
 )
 from yoctovirt.cli.hosts import choose_hosts, host_option, test_host
+from yoctovirt.cli.suites import jobs_option, suites_option
 from yoctovirt.cli.together import make_set_options, named_nodes, set_options, wants_set
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 @set_options
 @skip_preflight_option
 @offline_option
+@suites_option
+@jobs_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -49,6 +52,7 @@ def command(
     host: str | None,
     one_by_one: bool,
     force: bool,
+    jobs: int | None,
     **values: Any,
 ) -> int:
     """Build, boot and smoke-test each ROLE; write a record and a report for each.
@@ -68,7 +72,7 @@ def command(
         raise UsageError("a role is named twice", "ROLE:N boots several nodes of one role")
     # All names are checked before the first hour is spent.
     known = {name: load_checked_role(name, workspace.path) for name in dict(nodes).values()}
-    how = Options(make_boot_options(values), make_build_options(values), force)
+    how = Options(make_boot_options(values), make_build_options(values), force, jobs)
     known = {name: with_features(role, how.build.features) for name, role in known.items()}
     screen = Screen()
     codes = [_host(workspace, chosen, screen) for chosen in hosts]
@@ -98,6 +102,7 @@ class Options:
     boot: BootOptions
     build: KasOptions
     force: bool
+    jobs: int | None
 
 
 def _host(workspace: Workspace, chosen: tuple[Host, Role | None], screen: Screen) -> int:
@@ -149,7 +154,7 @@ def _pipe(
             workspace, built.deploy, role, role.name, how.boot, record.path, built.runqemu
         )
         with boot_phase(record, request, screen) as launch:
-            smoke_phase(record, workspace, [launch.node], screen)
+            smoke_phase(record, workspace, [launch.node], screen, jobs=how.jobs)
     finally:
-        note_unreached(record, role.promises)
+        note_unreached(record, role.promises, workspace)
         print_verdicts(record.data)

@@ -194,7 +194,7 @@ def load_checked_role(name: str, workspace: Path | None) -> Role:
     from yoctovirt.smoke.catalog import check_promises
 
     role = load_role(name, workspace)
-    check_promises(role.promises, str(role.source))
+    check_promises(role.promises, str(role.source), workspace)
     return role
 
 

@@ -146,6 +146,8 @@ def smoke_phase(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     expression: str = "",
+    checks: Sequence[str] = (),
+    jobs: int | None = None,
     peers: Sequence[Node] = (),
 ) -> list[dict[str, Any]]:
     """Run the suites that *nodes* promise as a phase of *record*; *peers* run beside them.
@@ -153,20 +155,24 @@ def smoke_phase(
     Raises ChecksFailedError where a check failed; the verdicts are in the record by then.
     """
     from yoctovirt.smoke.catalog import SERIAL_CHECKS, choose_suites
-    from yoctovirt.smoke.runner import judge, read_verdicts, run_checks
+    from yoctovirt.smoke.runner import judge, lacking_nodes, read_verdicts, run_checks
 
     promises = [promise for node in nodes for promise in node.state.promises]
     names = ", ".join(node.name for node in nodes)
     log = record.commands(screen.command)
     with record.phase("smoke") as details, screen.step(f"smoke {names}"):
-        chosen, left = choose_suites(promises, only, without)
+        chosen, left = choose_suites(promises, only, without, checks, workspace.path)
         details["suites"] = [suite.name for suite in chosen]
+        left += lacking_nodes(chosen, [node.state.promises for node in (*nodes, *peers)])
         record.data["not_run"] = [{"suite": name, "reason": why} for name, why in left]
         if not all(node.has_serial for node in nodes) and any(suite.always for suite in chosen):
             reason = "the host has no serial console"
             record.data["not_run"] += [{"suite": one, "reason": reason} for one in SERIAL_CHECKS]
         try:
-            run_checks(nodes, workspace, chosen, record.path, log, screen, expression, peers)
+            run_checks(
+                nodes, workspace, chosen, record.path, log, screen,
+                expression=expression, checks=checks, jobs=jobs, peers=peers,
+            )  # fmt: skip
         finally:
             verdicts = read_verdicts(record.path)
             record.data["checks"] = verdicts
@@ -174,10 +180,13 @@ def smoke_phase(
     return verdicts
 
 
-def note_unreached(record: RunRecord, promises: Sequence[str]) -> None:
+def note_unreached(
+    record: RunRecord, promises: Sequence[str], workspace: Workspace, **choice: Any
+) -> None:
     """Note the phases and suites that an earlier failure kept from running.
 
-    A suite that is promised and did not run is an error in the reports, never a skip.
+    *choice* is what the user chose, as for choose_suites. A suite that was to run and did not
+    is an error in the reports, never a skip.
     """
     from yoctovirt.smoke.catalog import choose_suites
 
@@ -189,7 +198,7 @@ def note_unreached(record: RunRecord, promises: Sequence[str]) -> None:
     for name in ("boot", "smoke"):
         if name not in phases:
             record.not_run(name, reason)
-    chosen, left = choose_suites(promises)
+    chosen, left = choose_suites(promises, workspace=workspace.path, **choice)
     record.data["not_run"] = [
         *({"suite": suite.name, "reason": reason, "promised": True} for suite in chosen),
         *({"suite": name, "reason": why} for name, why in left),

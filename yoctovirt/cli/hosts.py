@@ -105,5 +105,5 @@ def test_host(
         with host_phase(record, workspace, host, role, screen) as node:
             smoke_phase(record, workspace, [node], screen, **choice)
     finally:
-        note_unreached(record, role.promises if role else ())
+        note_unreached(record, role.promises if role else (), workspace)
         print_verdicts(record.data)

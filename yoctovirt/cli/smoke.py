@@ -12,23 +12,38 @@ from yoctovirt.cli.common import (
     boot_options,
     choose_image,
     image_options,
+    load_checked_role,
     make_boot_options,
     reported,
     skip_preflight_option,
+    workspace_folder,
     workspace_of,
 )
 from yoctovirt.cli.hosts import choose_host, host_option, test_host
+from yoctovirt.cli.suites import jobs_option, suites_option
 
 if TYPE_CHECKING:
+    from yoctovirt.base.record import RunRecord
+    from yoctovirt.base.screen import Screen
+    from yoctovirt.boot.qemuargs import BootOptions
+    from yoctovirt.build.builders import Built
+    from yoctovirt.config.roles import Role
     from yoctovirt.config.workspace import Workspace
 
 
 @click.command("smoke")
-@click.argument("target", metavar="ROLE|NODE|HOST", required=False)
+@click.argument("targets", metavar="[ROLE|NODE|HOST...]", nargs=-1)
 @click.option("--suite", "only", metavar="A,B", default="", help="Run only these suites.")
 @click.option("--not", "without", metavar="C", default="", help="Leave these suites out.")
 @click.option("-k", "expression", default="", metavar="EXPR", help="Checks that match (as pytest).")
-@click.option("--list", "listing", is_flag=True, help="List the suites and checks; run nothing.")
+@click.option(
+    "--check", "checks", multiple=True, metavar="ID", help="Only this check (suite::check)."
+)
+@suites_option
+@jobs_option
+@click.option(
+    "--list", "listing", is_flag=True, help="List suites and checks, those of a target; run none."
+)
 @click.option(
     "--junit", type=click.Path(path_type=Path, dir_okay=False), help="Copy junit.xml there, too."
 )
@@ -40,10 +55,12 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context,
     /,
-    target: str | None,
+    targets: tuple[str, ...],
     only: str,
     without: str,
     expression: str,
+    checks: tuple[str, ...],
+    jobs: int | None,
     listing: bool,
     junit: Path | None,
     host: str | None,
@@ -53,56 +70,79 @@ def command(
 ) -> None:
     """Run the smoke suites on a running NODE, a host of nodes.yml, or boot a built ROLE for them.
 
-    The suites are those that the role promises, and base. Exit code 1: a check failed.
+    The suites are those that the role promises, and base. Several running nodes are tested as
+    one set: checks that need two of them run, too. Exit code 1: a check failed.
     """
     from yoctovirt.base.screen import Screen
-    from yoctovirt.boot.launcher import BootRequest
     from yoctovirt.boot.node import running_nodes
-    from yoctovirt.cli.flow import boot_phase, note_image, note_node, smoke_phase
+    from yoctovirt.cli.flow import note_node, smoke_phase
     from yoctovirt.cli.table import print_verdicts
 
-    if listing:
-        _list_suites()
-        return
-    workspace = workspace_of(ctx, create=deploy_dir is not None)
     choice: dict[str, Any] = {
         "only": [name for name in only.split(",") if name],
         "without": [name for name in without.split(",") if name],
-        "expression": expression,
+        "checks": checks,
     }
-    _check_choice(choice)
+    if listing:
+        _list_suites(ctx, targets, choice)
+        return
+    workspace = workspace_of(ctx, create=deploy_dir is not None)
+    _check_choice(choice, workspace.path)
+    how: dict[str, Any] = {"expression": expression, "jobs": jobs}
     screen = Screen()
     nodes = running_nodes(workspace) if deploy_dir is None else {}
-    if target in nodes and host is None:
-        node = nodes[target]
-        with reported(workspace, f"smoke-{target}", node.state.role, junit) as record:
-            note_node(record, node)
+    chosen = [nodes[name] for name in targets if name in nodes] if host is None else []
+    if chosen:
+        _check_targets(targets, nodes, workspace)
+        name = "+".join(node.name for node in chosen)
+        with reported(workspace, f"smoke-{name}", chosen[0].state.role, junit) as record:
+            for node in chosen:
+                note_node(record, node)
             try:
-                smoke_phase(record, workspace, [node], screen, **choice)
+                smoke_phase(record, workspace, chosen, screen, **choice, **how)
             finally:
-                _keep_console(node.state.run, target, record.path)
+                for node in chosen:
+                    _keep_console(node.state.run, node.name, record.path)
                 print_verdicts(record.data)
         return
-    chosen = choose_host(workspace, target, host)
-    if chosen is not None:
-        name, role_name = chosen[0].name, chosen[1].name if chosen[1] else None
+    one = choose_host(workspace, targets[0] if targets else None, host)
+    if one is not None:
+        name, role_name = one[0].name, one[1].name if one[1] else None
         with reported(workspace, f"smoke-{name}", role_name, junit) as record:
-            test_host(record, workspace, chosen, screen, choice)
+            test_host(record, workspace, one, screen, {**choice, **how})
         return
-    _check_target(target, nodes, workspace)
-    built, role = choose_image(workspace, target, deploy_dir, image)
-    name = role.name if role else "node"
+    _check_targets(targets, nodes, workspace)
+    built, role = choose_image(workspace, targets[0] if targets else None, deploy_dir, image)
     options = make_boot_options(values)
-    with reported(workspace, f"smoke-{name}", role.name if role else None, junit) as record:
-        note_image(record, built)
-        request = BootRequest(
-            workspace, built.deploy, role, name, options, record.path, built.runqemu
-        )
+    with reported(
+        workspace, f"smoke-{role.name if role else 'node'}", role.name if role else None, junit
+    ) as record:
+        _boot_and_test(record, workspace, built, role, options, screen, choice, how)
+
+
+def _boot_and_test(
+    record: RunRecord,
+    workspace: Workspace,
+    built: Built,
+    role: Role | None,
+    options: BootOptions,
+    screen: Screen,
+    choice: dict[str, Any],
+    how: dict[str, Any],
+) -> None:
+    from yoctovirt.boot.launcher import BootRequest
+    from yoctovirt.cli.flow import boot_phase, note_image, note_unreached, smoke_phase
+    from yoctovirt.cli.table import print_verdicts
+
+    note_image(record, built)
+    name = role.name if role else "node"
+    request = BootRequest(workspace, built.deploy, role, name, options, record.path, built.runqemu)
+    try:
         with boot_phase(record, request, screen) as launch:
-            try:
-                smoke_phase(record, workspace, [launch.node], screen, **choice)
-            finally:
-                print_verdicts(record.data)
+            smoke_phase(record, workspace, [launch.node], screen, **choice, **how)
+    finally:
+        note_unreached(record, role.promises if role else (), workspace, **choice)
+        print_verdicts(record.data)
 
 
 def _keep_console(run: str, name: str, record: Path) -> None:
@@ -112,32 +152,63 @@ def _keep_console(run: str, name: str, record: Path) -> None:
         shutil.copyfile(source, record / source.name)
 
 
-def _check_choice(choice: dict[str, Any]) -> None:
+def _check_choice(choice: dict[str, Any], workspace: Path | None) -> None:
     from yoctovirt.smoke.catalog import choose_suites
 
-    choose_suites((), choice["only"], choice["without"])
+    choose_suites((), **choice, workspace=workspace)
 
 
-def _check_target(target: str | None, nodes: dict[str, Any], workspace: Workspace) -> None:
+def _check_targets(targets: tuple[str, ...], nodes: dict[str, Any], workspace: Workspace) -> None:
     from yoctovirt.base.suggest import did_you_mean
     from yoctovirt.boot.hosts import load_hosts
     from yoctovirt.config.roles import role_files
     from yoctovirt.errors import UsageError
 
     known = {*nodes, *load_hosts(workspace), *role_files(workspace.path)}
-    if target is not None and target not in known:
-        raise UsageError(f"there is no role or node {target!r}", did_you_mean(target, known))
+    for target in targets:
+        if target not in known:
+            raise UsageError(f"there is no role or node {target!r}", did_you_mean(target, known))
+    if len(set(targets)) != len(targets):
+        raise UsageError("a node is named twice")
+    if len(targets) > 1 and (missing := [name for name in targets if name not in nodes]):
+        raise UsageError(
+            f"several targets must be running nodes, and {missing[0]} is none",
+            f"start it with 'yoctovirt boot {missing[0]} --detach'",
+        )
 
 
-def _list_suites() -> None:
-    import ast
+def _list_suites(ctx: click.Context, targets: tuple[str, ...], choice: dict[str, Any]) -> None:
+    """Print all suites, or what a run on *targets* would run and what not, with the reasons."""
+    from yoctovirt.smoke.catalog import all_suites, choose_suites
+    from yoctovirt.smoke.runner import lacking_nodes
 
-    from yoctovirt.smoke.catalog import all_suites
+    folder = workspace_folder(ctx)
+    suites = list(all_suites(folder).values())
+    left: list[tuple[str, str]] = []
+    if targets or any(choice.values()):
+        every = [promise for suite in suites for promise in suite.promises]
+        each = _promises(ctx, targets) if targets else [every]
+        promises = [promise for one in each for promise in one]
+        suites, left = choose_suites(promises, **choice, workspace=folder)
+        left += lacking_nodes(suites, each)
+    lacking = {name for name, _ in left}
+    for suite in suites:
+        click.echo(f"{suite.name}: {suite.title}")
+        for check in suite.checks:
+            if check.id not in lacking:
+                name = check.id.partition("::")[2]
+                click.echo(f"  {name:26} {check.deadline:4.0f} s  {check.title}")
+    for name, why in left:
+        click.echo(f"not run: {name}: {why}")
 
-    for suite in all_suites().values():
-        tree = ast.parse(suite.path.read_text(encoding="utf-8"))
-        click.echo(f"{suite.name}: {(ast.get_docstring(tree) or '').splitlines()[0]}")
-        for item in tree.body:
-            if isinstance(item, ast.FunctionDef) and item.name.startswith("test_"):
-                title = (ast.get_docstring(item) or "").splitlines()[0]
-                click.echo(f"  {item.name.removeprefix('test_'):26} {title}")
+
+def _promises(ctx: click.Context, targets: tuple[str, ...]) -> list[list[str]]:
+    """Return what each target promises."""
+    from yoctovirt.boot.node import running_nodes
+
+    workspace = workspace_of(ctx)
+    nodes = running_nodes(workspace)
+    _check_targets(targets, nodes, workspace)
+    if targets[0] in nodes:
+        return [nodes[name].state.promises for name in targets]
+    return [list(load_checked_role(targets[0], workspace.path).promises)]

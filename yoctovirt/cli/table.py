@@ -15,7 +15,7 @@ def print_verdicts(run: dict[str, Any]) -> None:
     if checks:
         width = max(len(check["id"]) for check in checks)
         click.echo()
-        for check in checks:
+        for check in sorted(checks, key=lambda check: str(check["suite"])):
             outcome = check["outcome"]
             mark = click.style(f"{outcome.upper():8}", fg=_COLOURS.get(outcome, "yellow"))
             first = check["message"].splitlines()[0] if check["message"] else ""

@@ -32,14 +32,14 @@ _RESULTS = {
     "interrupted": ("interrupted", "somebody asked for the end"),
     "running": ("not finished", "the run is going on, or was killed"),
 }
-_OUTCOMES = ("failed", "error", "skipped", "passed")
+_OUTCOMES = ("failed", "error", "skipped", "flaky", "passed")
 
 
 def render_html(folder: Path) -> str:
     """Return the page for the run record in *folder*."""
     run = load_run(folder)
     budget = Budget(PAGE_BYTES)
-    checks = _checks(run["checks"], load_node_commands(folder), budget)
+    checks = _checks(run["checks"], load_node_commands(folder), budget, folder)
     word, meaning = _RESULTS.get(run["result"], (run["result"], ""))
     return _template().render(
         run=run,
@@ -108,7 +108,10 @@ def _broken_phase(run: dict[str, Any]) -> str:
 
 
 def _checks(
-    checks: list[dict[str, Any]], commands: dict[str, list[dict[str, Any]]], budget: Budget
+    checks: list[dict[str, Any]],
+    commands: dict[str, list[dict[str, Any]]],
+    budget: Budget,
+    folder: Path,
 ) -> list[dict[str, Any]]:
     """Return the checks with what they ran, those that did not pass first."""
     shown: list[dict[str, Any]] = []
@@ -120,6 +123,8 @@ def _checks(
             output = budget.take(row["output"], OUTPUT_CHARACTERS[passed], COMMANDS_FILE)
             command = budget.take(row["command"], OUTPUT_CHARACTERS[True], COMMANDS_FILE)
             rows.append({**row, "command": command, "output": output})
+        kept = check.get("evidence", "")
+        logs = tail(folder / kept, LOG_BYTES) if kept else ""
         # What has been said in the message need not be said a second time.
         detail = check["detail"] if check["detail"].strip() != check["message"].strip() else ""
         shown.append(
@@ -127,6 +132,8 @@ def _checks(
                 **check,
                 "anchor": _anchor(check["id"], taken),
                 "commands": rows,
+                "evidence": kept,
+                "logs": budget.take(logs, DETAIL_CHARACTERS, kept),
                 "message": budget.take(check["message"], DETAIL_CHARACTERS, "checks.jsonl"),
                 "detail": budget.take(detail, DETAIL_CHARACTERS, "checks.jsonl"),
             }

@@ -62,8 +62,12 @@ def junit_tree(run: dict[str, Any]) -> ET.Element:
             _add(case, "failure", check["message"], "CheckFailed", check["detail"])
         elif check["outcome"] == "error":
             _add(case, "error", check["message"], "CheckError", check["detail"])
+        elif check["outcome"] == "flaky":
+            _add(case, "flakyFailure", check["message"], "CheckFlaky")
         elif check["outcome"] == "skipped":
             ET.SubElement(case, "skipped", message=_clean(check["message"]))
+        if check.get("evidence"):
+            ET.SubElement(case, "system-out").text = f"logs of the node: {check['evidence']}"
     for left in run["not_run"]:
         case = _case(suite, left["suite"], "(suite)", 0)
         if left.get("promised"):

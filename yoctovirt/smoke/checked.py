@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from yoctovirt.boot.node import Node
-from yoctovirt.boot.results import CommandResult
+from yoctovirt.boot.results import CommandResult, CommandTimeoutError
 from yoctovirt.errors import YoctovirtError
+from yoctovirt.smoke.limits import CheckClock
 
 COMMANDS_FILE = "node-commands.jsonl"
+
+#: The first thing that a command over SSH tells is its process: where its deadline is missed,
+#: all that it has started can be ended. Small SSH servers leave the sbin folders out of PATH.
+_PRELUDE = "echo yv-pid:$$; export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n"
+_TOLD_PID = re.compile(r"^yv-pid:(\d+)\r?\n", re.MULTILINE)
+#: sshd makes each command the leader of a session. Fields behind the name in brackets, which
+#: may hold blanks: state, parent, group, session.
+_END_SESSION = """
+for signal in TERM KILL; do
+    for place in /proc/[0-9]*; do
+        set -- $(sed 's/.*) //' "$place/stat" 2>/dev/null)
+        [ "$4" = %s ] && kill -$signal "${place#/proc/}"
+    done
+    [ $signal = KILL ] || sleep 1
+done
+true
+"""
 
 
 def _excerpt(text: str, limit: int = 1500) -> str:
@@ -52,9 +72,10 @@ class SmokeNode:
     exit status is not the expected one. Deadlines are scaled by the accelerator.
     """
 
-    def __init__(self, node: Node, recorder: CommandRecorder) -> None:
+    def __init__(self, node: Node, recorder: CommandRecorder, clock: CheckClock) -> None:
         self._node = node
         self._recorder = recorder
+        self._clock = clock
 
     @property
     def name(self) -> str:
@@ -89,19 +110,44 @@ class SmokeNode:
     def run(self, command: str, timeout: float = 60.0, via: str = "ssh") -> CommandResult:
         """Run *command* on the node, *via* ``ssh`` or ``serial``, and return its outcome.
 
-        *timeout* is in seconds. Raises CommandTimeoutError, NodeUnreachableError.
+        *timeout* is in seconds, and never longer than what is left of the check's deadline.
+        Raises CommandTimeoutError, after the command and all that it has started were ended;
+        CheckDeadlineError, NodeUnreachableError.
         """
+        scale = self._node.state.timeout_scale
+        limit = self._clock.limit(timeout * scale, _short(command)) / scale
         try:
-            result = self._node.run(command, timeout, via)
+            prelude = _PRELUDE if via == "ssh" else ""
+            result = self._node.run(prelude + command, limit, via)
         except YoctovirtError as error:
-            self._recorder.add(
-                self.name,
-                {"command": command, "transport": via, "exit_status": None,
-                 "output": str(error), "duration": None},
-            )  # fmt: skip
+            self._note_error(command, via, str(error).replace(_PRELUDE, ""))
+            if isinstance(error, CommandTimeoutError):
+                self._end(error.transcript)
+                raise CommandTimeoutError(
+                    command, limit * scale, via,
+                    _TOLD_PID.sub("", error.transcript, count=1), error.said,
+                ) from None  # fmt: skip
+            error.message = error.message.replace(_PRELUDE, "")
+            error.args = (error.message,)
             raise
+        output = _TOLD_PID.sub("", result.output, count=1) if via == "ssh" else result.output
+        result = replace(result, command=command, output=output)
         self._recorder.add(self.name, asdict(result))
         return result
+
+    def _note_error(self, command: str, via: str, error: str) -> None:
+        self._recorder.add(
+            self.name,
+            {"command": command, "transport": via, "exit_status": None,
+             "output": error, "duration": None},
+        )  # fmt: skip
+
+    def _end(self, transcript: str) -> None:
+        """End the session of a command whose deadline is over."""
+        told = _TOLD_PID.search(transcript)
+        if told:
+            with suppress(YoctovirtError):
+                self._node.run(_END_SESSION % told.group(1), 20)
 
     def check(
         self,
@@ -130,3 +176,15 @@ class SmokeNode:
     def put(self, data: bytes, remote: str, mode: int = 0o644) -> None:
         """Write *data* to the file *remote* of the node."""
         self._node.ssh.put(data, remote, mode)
+        self._recorder.add(
+            self.name,
+            {"command": f"(put {len(data)} bytes to {remote})", "transport": "ssh",
+             "exit_status": 0, "output": "", "duration": None},
+        )  # fmt: skip
+
+    def listen(self, serve: Callable[[Any], None]) -> int:
+        """Have connections to a port of the node's loopback served here; return the port.
+
+        *serve* gets each connection (``recv``, ``sendall``, ``close``) in a thread of its own.
+        """
+        return self._node.ssh.listen(serve)

@@ -41,6 +41,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the workspace of the node (default: upwards from the current folder)",
     )
     group.addoption(
+        "--yv-check",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="run only this check (suite::check); may be given several times",
+    )
+    group.addoption(
         "--yv-results",
         metavar="DIR",
         help="write checks.jsonl and node-commands.jsonl there",
@@ -56,6 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from yoctovirt.smoke.booted import BootedNodes
 
         config.pluginmanager.register(BootedNodes(config), "yoctovirt-booted")
+    from yoctovirt.smoke.marks import MARKS
+
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
     if config.getoption("yv_node"):
         from yoctovirt.smoke import fixtures
         from yoctovirt.smoke.session import PLUGIN, SmokeSession

@@ -21,9 +21,15 @@ from yoctovirt.errors import (
     UsageError,
     YoctovirtError,
 )
-from yoctovirt.smoke.catalog import SUITES_DIR, Suite
-from yoctovirt.smoke.session import CHECKS_FILE
+from yoctovirt.smoke.catalog import SUITES_DIR
+from yoctovirt.smoke.suitefile import Suite
+from yoctovirt.smoke.verdicts import CHECKS_FILE
+from yoctovirt.smoke.workers import GRACE
 
+#: Exit codes of pytest after which all was run that was to run: passed, failed, nothing there.
+_RAN = (0, 1, 5)
+#: Seconds that pytest itself may take to end after an interrupt.
+_END = 15.0
 #: Variables of the caller that would change what our suites do.
 _SCRUBBED = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER")
 
@@ -33,19 +39,55 @@ def pytest_command(
     workspace: Workspace,
     suites: Sequence[Suite],
     results: Path,
+    *,
     expression: str = "",
+    checks: Sequence[str] = (),
+    jobs: int = 1,
     peers: Sequence[Node] = (),
 ) -> list[str]:
-    """Return argv of the pytest run."""
+    """Return argv of a pytest run; with several *jobs* that many modules run side by side."""
     argv = [sys.executable, "-m", "pytest", "-p", "yoctovirt.smoke.plugin"]
+    argv += ["-p", "pytest_timeout", "-p", "pytest_rerunfailures"]
     argv += ["-c", str(SUITES_DIR / "pytest.ini"), "--rootdir", str(SUITES_DIR)]
     argv += ["-p", "no:cacheprovider", "--no-header", "--tb=short", "-v"]
+    if jobs > 1:
+        argv += ["-p", "xdist.plugin", "-n", str(jobs), "--dist=loadfile"]
     argv += [f"--yv-workspace={workspace.path}", f"--yv-results={results}"]
     argv += [f"--yv-node={node.name}" for node in nodes]
     argv += [f"--yv-peer={node.name}" for node in peers]
     if expression:
         argv += ["-k", expression]
-    return [*argv, *(str(suite.path) for suite in suites)]
+    argv += [f"--yv-check={check}" for check in checks]
+    return [*argv, *map(str, modules_of(suites, checks))]
+
+
+def modules_of(suites: Sequence[Suite], checks: Sequence[str] = ()) -> list[Path]:
+    """Return the modules of *suites*; with *checks* only those that these stand in."""
+    wanted = {check.partition("[")[0] for check in checks}
+    here = {check.path for suite in suites for check in suite.checks if check.id in wanted}
+    return [path for suite in suites for path in suite.paths if not wanted or path in here]
+
+
+def lacking_nodes(
+    suites: Sequence[Suite], promises: Sequence[Sequence[str]]
+) -> list[tuple[str, str]]:
+    """Return the checks of *suites* that need more nodes, with the reason.
+
+    *promises* are those of each node that there is.
+    """
+    found = []
+    for check in (check for suite in suites for check in suite.checks):
+        each = check.nodes_promise
+        count = sum(not each or each in node for node in promises)
+        if check.nodes > max(count, 1):
+            what = f"{check.nodes} nodes" + (f" that promise {each}" if each else "")
+            found.append((check.id, f"needs {what}, this run has {count}"))
+    return found
+
+
+def default_jobs(nodes: Sequence[Node]) -> int:
+    """Return how many modules run side by side: one more than CPUs, for checks also wait."""
+    return min(node.state.cpus for node in nodes) + 1
 
 
 def run_checks(
@@ -55,35 +97,54 @@ def run_checks(
     results: Path,
     log: CommandLog,
     screen: Screen,
+    *,
     expression: str = "",
+    checks: Sequence[str] = (),
+    jobs: int | None = None,
     peers: Sequence[Node] = (),
 ) -> list[dict[str, Any]]:
     """Run *suites* on *nodes* and return the verdicts, whatever they are.
 
-    *peers* are running nodes that the checks may use beside them.
-    Raises UsageError where no check ran, InterruptedRunError after Ctrl-C,
-    InfrastructureError where pytest itself broke.
+    *peers* are running nodes that the checks may use beside them. Suites that want to be alone
+    run after all others, one after the other. Raises UsageError where no check ran,
+    InterruptedRunError after Ctrl-C, InfrastructureError where pytest itself broke.
     """
     if not suites:
         raise UsageError("no smoke suite is left to run", "see 'yoctovirt smoke --list'")
-    argv = pytest_command(nodes, workspace, suites, results, expression, peers)
     env = {key: value for key, value in os.environ.items() if key not in _SCRUBBED}
-    # Only our plugin: what else is installed beside us must not change a verdict.
+    # Only our plugins: what else is installed beside us must not change a verdict.
     env.update(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTHONDONTWRITEBYTECODE="1")
-    screen.command(log.note(argv))
-    sys.stdout.flush()
-    with (results / "pytest.log").open("ab+") as output:
-        job = Guarded(argv, env=env, output=output, grace=20.0)
-        status = _follow(job, results / CHECKS_FILE, screen)
+    together = [suite for suite in suites if not suite.alone]
+    alone = [suite for suite in suites if suite.alone]
+    statuses = []
+    for batch, most in ((together, jobs or default_jobs(nodes)), (alone, 1)):
+        if not batch:
+            continue
+        modules = len(modules_of(batch, checks))
+        argv = pytest_command(
+            nodes, workspace, batch, results,
+            expression=expression, checks=checks, jobs=min(most, modules), peers=peers,
+        )  # fmt: skip
+        screen.command(log.note(argv))
+        sys.stdout.flush()
+        with (results / "pytest.log").open("ab+") as output:
+            job = Guarded(argv, env=env, output=output, grace=20.0)
+            scale = max(node.state.timeout_scale for node in nodes)
+            statuses.append(_follow(job, results / CHECKS_FILE, screen, _END + GRACE * scale))
+        if statuses[-1] not in _RAN:
+            break
     verdicts = read_verdicts(results)
-    error = _error_of(status, verdicts, results / "pytest.log")
+    error = _error_of(statuses, verdicts, results / "pytest.log")
     if error is not None:
         raise error
     return verdicts
 
 
-def _follow(job: Guarded, path: Path, screen: Screen) -> int:
-    """Show each verdict as it comes; pass an interrupt on, and wait for pytest's clean-up."""
+def _follow(job: Guarded, path: Path, screen: Screen, grace: float) -> int:
+    """Show each verdict as it comes; pass an interrupt on, and wait for pytest's clean-up.
+
+    *grace* is for how many seconds.
+    """
     path.touch()
     with path.open(encoding="utf-8") as lines:
         try:
@@ -98,9 +159,10 @@ def _follow(job: Guarded, path: Path, screen: Screen) -> int:
                     job.close()
                     return status
         except BaseException:
+            screen.note("interrupted: the checks that run clean up (once more: at once)")
             job.interrupt()
             try:
-                job.wait(20.0)
+                job.wait(grace)
             except subprocess.TimeoutExpired:
                 screen.note("pytest does not end; it is stopped")
             job.stop()
@@ -133,25 +195,26 @@ def read_verdicts(results: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def _error_of(status: int, verdicts: list[dict[str, Any]], log: Path) -> YoctovirtError | None:
+def _error_of(
+    statuses: Sequence[int], verdicts: list[dict[str, Any]], log: Path
+) -> YoctovirtError | None:
     """Map pytest's exit codes (pytest.ExitCode); failed checks are for the caller to judge."""
-    if status in (0, 1) and verdicts:
-        return None
-    if status == 2:
+    broken = [status for status in statuses if status not in _RAN]
+    if 2 in broken:
         return InterruptedRunError("the smoke run was interrupted")
-    if status in (0, 1, 5):
-        return UsageError(
-            "no check ran", "is the -k expression right? see 'yoctovirt smoke --list'"
-        )
+    if not broken:
+        if verdicts:
+            return None
+        return UsageError("no check ran", "are -k and --check right? see 'yoctovirt smoke --list'")
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
-    if status == 4:
+    if broken[0] == 4:
         return UsageError(f"pytest refused its arguments:\n{tail}")
-    return InfrastructureError(f"pytest broke with exit status {status}:\n{tail}", f"see {log}")
+    return InfrastructureError(f"pytest broke with exit status {broken[0]}:\n{tail}", f"see {log}")
 
 
 def judge(verdicts: list[dict[str, Any]]) -> None:
-    """Raise ChecksFailedError unless every check passed."""
-    bad = [verdict for verdict in verdicts if verdict["outcome"] != "passed"]
+    """Raise ChecksFailedError unless every check passed, a flaky one at a later attempt."""
+    bad = [verdict for verdict in verdicts if verdict["outcome"] not in ("passed", "flaky")]
     if bad:
         names = ", ".join(verdict["id"] for verdict in bad[:6])
         more = f" and {len(bad) - 6} more" if len(bad) > 6 else ""

@@ -1,9 +1,9 @@
-"""One pytest session on running nodes: fixtures, broken nodes, verdicts."""
+"""One pytest session on running nodes: fixtures, deadlines, broken nodes, evidence, verdicts."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,27 @@ from yoctovirt.boot.node import Node
 from yoctovirt.boot.results import NodeUnreachableError
 from yoctovirt.config.workspace import find_workspace
 from yoctovirt.errors import YoctovirtError
-from yoctovirt.smoke.catalog import SERIAL_CHECKS, SUITES_DIR
+from yoctovirt.smoke.catalog import SERIAL_CHECKS, promise_commands
 from yoctovirt.smoke.checked import COMMANDS_FILE, CommandRecorder, SmokeNode
+from yoctovirt.smoke.evidence import Evidence
+from yoctovirt.smoke.limits import CheckClock, apply_marks, deadline_of, retries_of
+from yoctovirt.smoke.suitefile import Suite, read_suites, suite_of
+from yoctovirt.smoke.verdicts import EVIDENCE, RETRY, TITLE, VerdictWriter, check_id
+from yoctovirt.smoke.workers import Worker, Workers
 
-CHECKS_FILE = "checks.jsonl"
 #: Name under which the session is found in pytest's plugin manager.
 PLUGIN = "yoctovirt-session"
-_TITLE = "yv-title"
 
 
-def check_id(nodeid: str) -> str:
-    """Return ``suite::check`` for a pytest node id."""
-    module, _, rest = nodeid.partition("::")
-    suite = Path(module).stem.removeprefix("test_").replace("_", "-")
-    return f"{suite}::{rest.replace('::', '.').removeprefix('test_')}"
+@lru_cache(maxsize=64)
+def _suite_at(path: Path) -> Suite | None:
+    """Return the suite of the module at *path*; None for what cannot be read as one."""
+    name = suite_of(path)
+    siblings = [other for other in path.parent.glob("test_*.py") if suite_of(other) == name]
+    try:
+        return read_suites(siblings or [path]).get(name)
+    except YoctovirtError:
+        return None
 
 
 class SmokeSession:
@@ -39,7 +46,6 @@ class SmokeSession:
         self._results = Path(results) if results else None
         self._current = ""
         self._broken = ""
-        self._verdicts: dict[str, dict[str, Any]] = {}
         workspace = config.getoption("yv_workspace")
         try:
             space = find_workspace(Path(workspace) if workspace else None)
@@ -47,33 +53,60 @@ class SmokeSession:
             self._peers: list[Node] = [find_any_node(space, n) for n in config.getoption("yv_peer")]
         except YoctovirtError as error:
             raise pytest.UsageError(f"{error.message} ({error.hint})") from error
+        self._workspace = space.path
+        self._scale = max(node.state.timeout_scale for node in self._nodes)
+        self._clock = CheckClock()
+        self._evidence = Evidence(self._results)
         commands = self._results / COMMANDS_FILE if self._results else None
         self._recorder = CommandRecorder(commands, lambda: self._current)
+        # With pytest-xdist all reports come to the one process that is no worker.
+        writes = self._results is not None and not hasattr(config, "workerinput")
+        self._verdicts = VerdictWriter(self._results) if writes and self._results else None
+        if self._results is not None:
+            plugin = Workers(self._results, self._scale) if writes else Worker(self._results)
+            config.pluginmanager.register(plugin, "yoctovirt-workers")
 
-    def promises(self) -> list[str]:
-        """Return what the roles of the nodes promise, each once."""
-        return list(dict.fromkeys(p for node in self._nodes for p in node.state.promises))
+    def promise_commands(self) -> dict[str, tuple[str, ...]]:
+        """Return what the roles of the nodes promise, each with the commands that show it."""
+        known = promise_commands(self._workspace)
+        promised = dict.fromkeys(p for node in self._nodes for p in node.state.promises)
+        return {promise: known[promise] for promise in promised if known.get(promise)}
 
     def smoke_nodes(self) -> dict[str, SmokeNode]:
         """Return the nodes of the run as checks see them, by name; those to be tested first."""
         nodes = [*self._nodes, *self._peers]
-        return {node.name: SmokeNode(node, self._recorder) for node in nodes}
+        return {node.name: SmokeNode(node, self._recorder, self._clock) for node in nodes}
 
     def close(self) -> None:
         """Close our connections to the nodes."""
         for node in (*self._nodes, *self._peers):
             node.close()
 
-    def pytest_collection_modifyitems(
-        self, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
-        """Leave away what needs a serial console, where a host has none: not run, not passed."""
-        if all(node.has_serial for node in self._nodes):
-            return
-        left = [item for item in items if check_id(item.nodeid) in SERIAL_CHECKS]
-        if left:
-            config.hook.pytest_deselected(items=left)
-            items[:] = [item for item in items if item not in left]
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out what was not asked for, or what the nodes are not for; hand the marks on."""
+        wanted = set(self.config.getoption("yv_check"))
+        serial = all(node.has_serial for node in self._nodes)
+        kept: list[pytest.Item] = []
+        dropped: list[pytest.Item] = []
+        for item in items:
+            identity = check_id(item.nodeid)
+            named = not wanted or wanted & {identity, identity.partition("[")[0]}
+            fit = self._enough(item) and (serial or identity not in SERIAL_CHECKS)
+            (kept if named and fit else dropped).append(item)
+        items[:] = kept
+        if dropped:
+            self.config.hook.pytest_deselected(items=dropped)
+        apply_marks(items, self._scale, self.config)
+
+    def _enough(self, item: pytest.Item) -> bool:
+        """Whether there are as many nodes as a check needs, with the promise that it names."""
+        mark = item.get_closest_marker("nodes")
+        if mark is None:
+            return True
+        each = mark.kwargs.get("promise")
+        there = (*self._nodes, *self._peers)
+        count = sum(not each or each in node.state.promises for node in there)
+        return count >= int(mark.args[0])
 
     # A check that belongs to a promise has no right to be skipped -----------
 
@@ -82,60 +115,66 @@ class SmokeSession:
         """Note which check runs, for the recorder and the report."""
         self._current = check_id(item.nodeid)
         title = (getattr(getattr(item, "obj", None), "__doc__", None) or "").strip()
-        item.user_properties.append((_TITLE, title.splitlines()[0] if title else ""))
+        item.user_properties.append((TITLE, title.splitlines()[0] if title else ""))
+        item.user_properties.append((RETRY, retries_of(item)[1]))
         try:
             return (yield)
         finally:
             self._current = ""
 
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         """Do not wait for a node that is gone, once for every check."""
         if self._broken:
             pytest.fail(f"not run: {self._broken}", pytrace=False)
+        self._clock.start(deadline_of(item) * self._scale)
+        try:
+            return (yield)
+        finally:
+            self._clock.stop()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Set the deadline of the check itself."""
+        self._clock.start(deadline_of(item) * self._scale)
+        try:
+            return (yield)
+        finally:
+            self._clock.stop()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Set the deadline of the clean-up."""
+        self._clock.start(deadline_of(item) * self._scale)
+        try:
+            return (yield)
+        finally:
+            self._clock.stop()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Turn a skip inside our suites into a failure, and see whether the node is gone."""
+        """Turn a skip in a smoke run into a failure; see whether the node is gone."""
         report = yield
-        if report.skipped and SUITES_DIR in item.path.parents:
+        if report.skipped and self._results is not None:
             report.outcome = "failed"
             report.longrepr = f"a promised check may not be skipped: {report.longreprtext}"
         if call.excinfo is not None and isinstance(call.excinfo.value, NodeUnreachableError):
             self._broken = self._broken or f"the node is gone: {call.excinfo.value}"
+        # While what the check has made is still there: before the clean-up.
+        if report.failed and not self._broken:
+            kept = self._evidence.fetch(self._nodes, _suite_at(item.path), self._current)
+            if kept:
+                report.user_properties.append((EVIDENCE, kept))
         return report
 
-    # Verdicts, written by the one process that gets all reports --------------
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Collect the phases of a check; write its verdict when it is over."""
-        if self._results is None or hasattr(self.config, "workerinput"):
-            return
-        identity = check_id(report.nodeid)
-        entry = self._verdicts.setdefault(
-            report.nodeid,
-            {"id": identity, "suite": identity.partition("::")[0], "outcome": "passed",
-             "title": "", "seconds": 0.0, "message": "", "detail": ""},
-        )  # fmt: skip
-        entry["seconds"] = round(entry["seconds"] + report.duration, 3)
-        for key, value in report.user_properties:
-            if key == _TITLE:
-                entry["title"] = value
-        if report.failed and entry["outcome"] == "passed":
-            entry["outcome"] = "failed" if report.when == "call" else "error"
-            entry["message"] = _message(report)
-            entry["detail"] = report.longreprtext[-20000:]
-        elif report.skipped:
-            entry["outcome"], entry["message"] = "skipped", report.longreprtext[-2000:]
-        if report.when == "teardown":
-            with (self._results / CHECKS_FILE).open("a", encoding="utf-8") as out:
-                out.write(json.dumps(self._verdicts.pop(report.nodeid)) + "\n")
+        """Collect the phases of a check; its verdict is written when it is over."""
+        if self._verdicts is not None:
+            self._verdicts.add(report)
 
 
-def _message(report: pytest.TestReport) -> str:
-    crash = getattr(report.longrepr, "reprcrash", None)
-    text = str(crash.message) if crash is not None else report.longreprtext
-    for prefix in ("AssertionError: ", "Failed: "):
-        text = text.removeprefix(prefix)
-    return text[:4000]
+def session_of(config: pytest.Config) -> Any:
+    """Return the SmokeSession of a pytest run; None where it has no node."""
+    return config.pluginmanager.get_plugin(PLUGIN)

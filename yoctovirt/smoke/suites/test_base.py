@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from yoctovirt.smoke.catalog import PROMISE_COMMANDS
 from yoctovirt.smoke.checked import SmokeNode
-from yoctovirt.smoke.session import PLUGIN
+from yoctovirt.smoke.session import session_of
+
+ALWAYS = True
 
 #: Seconds that the clocks of host and node may differ.
 CLOCK_TOLERANCE = 60
@@ -20,8 +21,9 @@ CLOCK_TOLERANCE = 60
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one check of each promise of the nodes of this run."""
     if "promise" in metafunc.fixturenames:
-        session = metafunc.config.pluginmanager.get_plugin(PLUGIN)
-        metafunc.parametrize("promise", session.promises() if session else [])
+        session = session_of(metafunc.config)
+        commands = session.promise_commands() if session else {}
+        metafunc.parametrize(("promise", "commands"), commands.items(), ids=list(commands))
 
 
 def _has_systemd(node: SmokeNode) -> bool:
@@ -140,9 +142,8 @@ def test_serial_and_ssh_agree(node: SmokeNode) -> None:
         )
 
 
-def test_promised_software(node: SmokeNode, promise: str) -> None:
+def test_promised_software(node: SmokeNode, promise: str, commands: tuple[str, ...]) -> None:
     """The software that the role promises is on the node."""
-    commands = PROMISE_COMMANDS[promise]
     where = " || ".join(f"command -v {name}" for name in commands)
     found = node.run(f"PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; {where}")
     assert found.ok, f"{promise} is promised, and the node has no {' or '.join(commands)}"

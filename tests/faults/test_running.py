@@ -1,0 +1,144 @@
+"""Faults of a node that was ready: one node, from those that can be undone to the last one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.conftest import Yoctovirt, wait_for
+from yoctovirt.boot.node import Node, find_node
+from yoctovirt.boot.results import CommandTimeoutError, NodeUnreachableError
+from yoctovirt.boot.ssh import SshShell
+from yoctovirt.config.workspace import find_workspace
+
+pytestmark = [pytest.mark.node, pytest.mark.faults]
+
+
+@pytest.fixture(scope="module")
+def booted(reference: Yoctovirt) -> Iterator[Yoctovirt]:
+    done = reference.run("boot", "reference", "--name", "faulty", "--detach", timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield reference
+    reference.run("stop", "faulty", "--now")
+
+
+@pytest.fixture
+def node(booted: Yoctovirt) -> Iterator[Node]:
+    found = find_node(find_workspace(booted.workspace), "faulty")
+    yield found
+    found.close()
+
+
+def new_shell(node: Node, scale: float = 1.0) -> SshShell:
+    return SshShell(node.address(), scale, node.trouble)
+
+
+def test_sshd_stopped(node: Node) -> None:
+    assert node.serial.run("systemctl stop ssh.service ssh.socket 2>/dev/null; true").ok
+    try:
+        with pytest.raises(NodeUnreachableError, match="does not answer within 6 s") as caught:
+            new_shell(node).connect(6)
+        assert "--ssh-timeout" in caught.value.hint
+    finally:
+        assert node.serial.run("systemctl start ssh.service").ok
+    assert node.run("echo well").output == "well\n"
+
+
+def test_wrong_key(node: Node) -> None:
+    keys = "/root/.ssh/authorized_keys"
+    assert node.serial.run(f"mv {keys} {keys}.away").ok
+    try:
+        with pytest.raises(NodeUnreachableError, match="refuses our key") as caught:
+            new_shell(node).connect(60)
+        assert "authorized_keys" in caught.value.hint
+    finally:
+        assert node.serial.run(f"mv {keys}.away {keys}").ok
+    new_shell(node).connect(240)
+
+
+def test_host_key_changed(node: Node) -> None:
+    """A node that made itself a new key is met as a stranger: by us, and by OpenSSH."""
+    key = "/etc/ssh/ssh_host_ed25519_key"
+    made = node.serial.run(
+        f"mkdir /root/kept; mv {key} {key}.pub /root/kept; ssh-keygen -q -t ed25519 -N '' -f {key} "
+        "&& systemctl restart ssh", timeout=120,
+    )  # fmt: skip
+    try:
+        assert made.ok, made.output
+        with pytest.raises(NodeUnreachableError, match="is not the one of this node") as caught:
+            new_shell(node).connect(240)
+        assert "made a new key" in caught.value.hint
+    finally:
+        assert node.serial.run("mv -f /root/kept/* /etc/ssh/; systemctl restart ssh").ok
+    new_shell(node).connect(240)
+
+
+def test_cable_pulled(node: Node) -> None:
+    """No packet passes, the node itself is well; afterwards it is used as if nothing had been."""
+    card = next(
+        line.split(":")[0] for line in node.qmp.hmp("info network").splitlines() if "model=" in line
+    )
+    assert node.run("true").ok
+    node.qmp.execute("set_link", name=card, up=False)
+    try:
+        with pytest.raises(CommandTimeoutError, match="no end of the command") as caught:
+            node.run("sleep 1; echo done", timeout=3)
+        assert "sshd does not answer a new connection either" in caught.value.message
+        assert node.serial.run("echo by the console").output == "by the console\n"
+    finally:
+        node.qmp.execute("set_link", name=card, up=True)
+    assert node.run("echo well", timeout=60).output == "well\n"
+
+
+def test_clock_jump(node: Node, booted: Yoctovirt) -> None:
+    """Ten years ahead while commands run: no deadline moves, and the check of the clock tells."""
+    begun = time.monotonic()
+    jump = "date -s '+10 years' >/dev/null; sleep 2; echo done"
+    try:
+        assert node.run(jump, timeout=30).output == "done\n"
+        assert node.serial.run("sleep 1; date +%Y", timeout=30).output.strip() > "2030"
+        assert node.run("echo well").output == "well\n"
+        assert time.monotonic() - begun < 120
+        done = booted.run("smoke", "faulty", "--suite", "base", "-k", "clock", timeout=300)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "the clock of the node is +3" in done.stdout + done.stderr
+    finally:
+        assert node.run(f"date -s @{int(time.time())}").ok
+
+
+def test_flood_while_commands_run(node: Node) -> None:
+    """Somebody writes to the console without end; SSH does not mind, and serial still ends."""
+    start = "nohup sh -c 'exec yes flood >/dev/ttyS0' >/dev/null 2>&1 & echo $!"
+    writer = node.run(start).output.strip()
+    try:
+        size = node.console_log.stat().st_size
+        wait_for(lambda: node.console_log.stat().st_size > size + 200_000, 30, "the flood")
+        assert node.run("echo well").output == "well\n"
+        assert node.trouble.deadly() is None
+    finally:
+        assert node.run(f"kill {writer}").ok
+    # What the terminal still held back comes first.
+    assert "over the flood" in node.serial.run("echo over the flood", timeout=120).output
+
+
+def test_restart_that_was_announced(node: Node) -> None:
+    before = node.run("cat /proc/sys/kernel/random/boot_id").output
+    with node.expect_reboot(300):
+        node.run("systemctl --no-block reboot -f")
+    assert node.run("cat /proc/sys/kernel/random/boot_id").output != before
+
+
+def test_panic(node: Node, booted: Yoctovirt) -> None:
+    """The command that caused it ends at once, with the kernel's line; so does the next call."""
+    begun = time.monotonic()
+    with pytest.raises(NodeUnreachableError, match="the kernel panicked") as caught:
+        node.run("echo c > /proc/sysrq-trigger; sleep 300", timeout=300)
+    assert time.monotonic() - begun < 60, "not the 20 minutes that the command had"
+    assert "sysrq triggered crash" in caught.value.message
+    done = booted.run("smoke", "faulty", "--suite", "base", timeout=300)
+    assert done.returncode == 1, done.stdout + done.stderr
+    checks = booted.last_record()["checks"]
+    assert all(check["outcome"] != "passed" for check in checks)
+    assert any("the kernel panicked" in check["message"] for check in checks)

@@ -1,0 +1,106 @@
+"""One booted node at a time, on which one thing at a time is broken."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Yoctovirt
+from tests.sabotage.table import Row
+from yoctovirt.boot.node import Node, find_node
+from yoctovirt.config.workspace import find_workspace
+
+#: Seconds that a sabotage or a repair may take, before the accelerator's factor.
+BREAKING = 120.0
+
+
+class Bench:
+    """Nodes of the role that a row names; booted anew where a repair has not helped."""
+
+    def __init__(self, yv: Yoctovirt, given: str = "") -> None:
+        self._yv = yv
+        self._given = given.split("+") if given else []
+        self._kind = ("", 0)
+        self._nodes: list[Node] = []
+        self.seen: list[dict[str, Any]] = []
+
+    def use(self, role: str, count: int) -> None:
+        """Have *count* nodes of *role* running, and no other ones."""
+        if self._nodes and self._kind == (role, count):
+            return
+        self.close()
+        names = [f"sabotage-{role}"]
+        if count > 1:
+            names = [f"{role}-{number + 1}" for number in range(count)]
+        if self._given:
+            if role != "reference" or count > len(self._given):
+                pytest.skip(f"needs {count} of role {role}, --sabotage-node names other ones")
+            names = self._given[:count]
+        else:
+            self._call("build", role)
+            if count == 1:
+                self._call("boot", role, "--name", names[0], "--detach")
+            else:
+                self._call("boot", f"{role}:{count}", "--detach")
+        workspace = find_workspace(self._yv.workspace)
+        self._nodes = [find_node(workspace, name) for name in names]
+        self._kind = (role, count)
+
+    def _call(self, *arguments: str) -> None:
+        done = self._yv.run(*arguments, timeout=1500)
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+
+    def discard(self) -> None:
+        """Boot the next node anew: this one could not be repaired."""
+        if not self._given:
+            self.close()
+
+    def close(self) -> None:
+        for node in self._nodes:
+            node.close()
+            if not self._given:
+                self._yv.run("stop", node.name, "--now")
+        self._nodes = []
+
+    def on_node(self, script: str, what: str) -> None:
+        """Run a sabotage or a repair on the first node; fail where it does not do it."""
+        done = self._nodes[0].run(script, BREAKING)
+        assert done.ok, f"the {what} exited with {done.exit_status}:\n{script}\n{done.output}"
+
+    def check(self, row: Row) -> dict[str, Any]:
+        """Run the check of *row*, and no other one, by yoctovirt's own command line."""
+        names = [node.name for node in self._nodes]
+        done = self._yv.run("smoke", *names, "--check", row.check, timeout=900)
+        run = self._yv.last_record()
+        assert run["exit_code"] == done.returncode
+        verdicts = run["checks"]
+        ran = [verdict["id"] for verdict in verdicts]
+        assert ran == [row.check], f"ran {ran}:\n{done.stdout}{done.stderr}"
+        verdict: dict[str, Any] = {**verdicts[0], "status": done.returncode}
+        return verdict
+
+    def note(self, row: Row, broken: dict[str, Any], whole: dict[str, Any] | None) -> None:
+        """Keep what was seen, for the table at the end."""
+        self.seen.append(
+            {
+                "check": row.check,
+                "breaks": row.breaks,
+                "outcome": broken["outcome"],
+                "message": broken["message"],
+                "seconds_broken": broken["seconds"],
+                "seconds_whole": whole["seconds"] if whole else None,
+            }
+        )
+
+    def seen_table(self) -> str:
+        text = "| check | sabotage | what it said | broken | whole |\n"
+        text += "| --- | --- | --- | --- | --- |\n"
+        for row in self.seen:
+            said = json.dumps(row["message"].partition("\n")[0], ensure_ascii=False)[1:-1]
+            text += (
+                f"| {row['check']} | {row['breaks']} | {row['outcome']}: {said} "
+                f"| {row['seconds_broken']} s | {row['seconds_whole']} s |\n"
+            ).replace("\\|", "|")
+        return text
