@@ -131,7 +131,7 @@ def _boot_and_smoke(
     with set_phase(records, requests, members, options, screen) as found:
         with found.watched():
             for part in parts:
-                _smoke(workspace, part, found, screen)
+                _smoke(workspace, part, found, screen, how.jobs)
         verdict = found.verdict()
     for part in parts:
         unfinished = part.name in found.stopped and (
@@ -141,12 +141,14 @@ def _boot_and_smoke(
             part.error = verdict
 
 
-def _smoke(workspace: Workspace, part: _Part, found: NodeSet, screen: Screen) -> None:
+def _smoke(
+    workspace: Workspace, part: _Part, found: NodeSet, screen: Screen, jobs: int | None
+) -> None:
     launch = found.alive.get(part.name)
     if launch is None:
         return
     peers = [other.node for name, other in found.alive.items() if name != part.name]
     try:
-        smoke_phase(part.record, workspace, [launch.node], screen, peers=peers)
+        smoke_phase(part.record, workspace, [launch.node], screen, jobs=jobs, peers=peers)
     except YoctovirtError as error:
         part.error = error

@@ -62,7 +62,9 @@ class Ci:
         self.found = NodeSet(options, launches, members)
         yield self.found
 
-    def smoke_phase(self, record: Any, _ws: Any, nodes: Any, _screen: Any, *, peers: Any) -> None:
+    def smoke_phase(
+        self, record: Any, _ws: Any, nodes: Any, _screen: Any, *, peers: Any, jobs: Any
+    ) -> None:
         (node,) = nodes
         self.smoked.append((node.name, [peer.name for peer in peers]))
         with record.phase("smoke"):
@@ -80,7 +82,7 @@ class Ci:
 
     def run(self, *nodes: tuple[str, str], on_death: str = "stop") -> tuple[int, dict[str, Any]]:
         roles = {role: load_role(role) for _, role in nodes}
-        how: Any = Options(None, None, False)  # type: ignore[arg-type]
+        how: Any = Options(None, None, False, None)  # type: ignore[arg-type]
         options = SetOptions(on_death=on_death)
         named = [(name, roles[role]) for name, role in nodes]
         code = module.ci_set(self.workspace, named, how, options, QUIET)
