@@ -91,9 +91,9 @@ def test_cable_pulled(node: Node) -> None:
     assert node.run("true").ok
     node.qmp.execute("set_link", name=card, up=False)
     try:
-        with pytest.raises(CommandTimeoutError, match="no end of the command") as caught:
+        said = "sshd does not answer a new connection either"
+        with pytest.raises((CommandTimeoutError, NodeUnreachableError), match=said):
             node.run("sleep 1; echo done", timeout=3)
-        assert "sshd does not answer a new connection either" in caught.value.message
         assert node.serial.run("echo by the console").output == "by the console\n"
     finally:
         node.qmp.execute("set_link", name=card, up=True)

@@ -223,8 +223,10 @@ class SshShell:
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
             self._check_gone(f"a command ran: {command}", 1.5)
+            silent = no_greeting(self.address.host, self.address.port, _GREETING * self._scale)
             raise NodeUnreachableError(
                 f"the SSH connection broke while a command ran ({error}): {command}"
+                + (f"\n{silent}" if silent else "")
             ) from error
         if status < 0:
             raise NodeUnreachableError(f"the node ended a command without a status: {command}")
