@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,12 +11,14 @@ import click
 from yoctovirt.cli.common import (
     boot_options,
     build_options,
+    choice_options,
     load_checked_role,
     make_boot_options,
     make_build_options,
     offline_option,
     reported,
     skip_preflight_option,
+    suite_choice,
     workspace_of,
 )
 from yoctovirt.cli.hosts import choose_hosts, host_option, test_host
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 @set_options
 @skip_preflight_option
 @offline_option
+@choice_options
 @suites_option
 @jobs_option
 @click.pass_context
@@ -53,6 +56,9 @@ def command(
     one_by_one: bool,
     force: bool,
     jobs: int | None,
+    only: str,
+    without: str,
+    expression: str,
     **values: Any,
 ) -> int:
     """Build, boot and smoke-test each ROLE; write a record and a report for each.
@@ -64,6 +70,7 @@ def command(
     from yoctovirt.base.screen import Screen
     from yoctovirt.config.features import with_features
     from yoctovirt.errors import EXIT_INTERRUPTED, UsageError, combined_exit_code
+    from yoctovirt.smoke.catalog import choose_suites
 
     workspace = workspace_of(ctx, create=True)
     hosts, roles = choose_hosts(workspace, roles, host)
@@ -72,10 +79,13 @@ def command(
         raise UsageError("a role is named twice", "ROLE:N boots several nodes of one role")
     # All names are checked before the first hour is spent.
     known = {name: load_checked_role(name, workspace.path) for name in dict(nodes).values()}
-    how = Options(make_boot_options(values), make_build_options(values), force, jobs)
+    choice = suite_choice(only, without)
+    choose_suites((), **choice, workspace=workspace.path)
+    checks = Checks(choice, expression, jobs)
+    how = Options(make_boot_options(values), make_build_options(values), force, checks)
     known = {name: with_features(role, how.build.features) for name, role in known.items()}
     screen = Screen()
-    codes = [_host(workspace, chosen, screen) for chosen in hosts]
+    codes = [_host(workspace, chosen, screen, checks) for chosen in hosts]
     if not roles:
         return combined_exit_code(codes)
     if wants_set(roles, values) and not one_by_one:
@@ -96,20 +106,35 @@ def command(
 
 
 @dataclass(frozen=True)
+class Checks:
+    """Which checks to run, and how."""
+
+    suites: dict[str, Any] = field(default_factory=dict)  #: keywords of choose_suites
+    expression: str = ""
+    jobs: int | None = None
+
+    def keywords(self) -> dict[str, Any]:
+        """Return the keywords of smoke_phase."""
+        return {**self.suites, "expression": self.expression, "jobs": self.jobs}
+
+
+@dataclass(frozen=True)
 class Options:
     """How to build and to boot."""
 
     boot: BootOptions
     build: KasOptions
     force: bool
-    jobs: int | None
+    checks: Checks
 
 
-def _host(workspace: Workspace, chosen: tuple[Host, Role | None], screen: Screen) -> int:
+def _host(
+    workspace: Workspace, chosen: tuple[Host, Role | None], screen: Screen, checks: Checks
+) -> int:
     host, role = chosen
     return _finish(
         workspace, host.name, role.name if role else None,
-        lambda record: test_host(record, workspace, chosen, screen, {}),
+        lambda record: test_host(record, workspace, chosen, screen, checks.keywords()),
     )  # fmt: skip
 
 
@@ -154,7 +179,7 @@ def _pipe(
             workspace, built.deploy, role, role.name, how.boot, record.path, built.runqemu
         )
         with boot_phase(record, request, screen) as launch:
-            smoke_phase(record, workspace, [launch.node], screen, jobs=how.jobs)
+            smoke_phase(record, workspace, [launch.node], screen, **how.checks.keywords())
     finally:
-        note_unreached(record, role.promises, workspace)
+        note_unreached(record, role.promises, workspace, **how.checks.suites)
         print_verdicts(record.data)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from yoctovirt.base.screen import Screen
     from yoctovirt.boot.together import NodeSet, SetOptions
     from yoctovirt.build.builders import Built
-    from yoctovirt.cli.ci import Options
+    from yoctovirt.cli.ci import Checks, Options
     from yoctovirt.config.roles import Role
     from yoctovirt.config.workspace import Workspace
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 class _Part:
     """One node with the record of its own run."""
 
-    def __init__(self, workspace: Workspace, name: str, role: Role) -> None:
+    def __init__(self, workspace: Workspace, name: str, role: Role, checks: Checks) -> None:
         self.name, self.role = name, role
-        self._workspace = workspace
+        self._workspace, self._checks = workspace, checks
         self.built: Built | None = None
         self.error: BaseException | None = None
         self._context: AbstractContextManager[RunRecord] = reported(workspace, name, role.name)
@@ -40,7 +40,7 @@ class _Part:
 
     def close(self) -> int:
         """Finish the record, write its reports; return the exit code."""
-        note_unreached(self.record, self.role.promises, self._workspace)
+        note_unreached(self.record, self.role.promises, self._workspace, **self._checks.suites)
         print_verdicts(self.record.data)
         error = self.error
         self._context.__exit__(type(error) if error else None, error, None)
@@ -59,7 +59,7 @@ def ci_set(
     A record is written for each node. What could not be built is left out of the set.
     """
     plan_set([(name, role.name) for name, role in nodes], options)
-    parts = [_Part(workspace, name, role) for name, role in nodes]
+    parts = [_Part(workspace, name, role, how.checks) for name, role in nodes]
     try:
         _build(workspace, parts, how, screen)
         ready = [part for part in parts if part.error is None]
@@ -131,7 +131,7 @@ def _boot_and_smoke(
     with set_phase(records, requests, members, options, screen) as found:
         with found.watched():
             for part in parts:
-                _smoke(workspace, part, found, screen, how.jobs)
+                _smoke(workspace, part, found, screen, how.checks)
         verdict = found.verdict()
     for part in parts:
         unfinished = part.name in found.stopped and (
@@ -142,13 +142,13 @@ def _boot_and_smoke(
 
 
 def _smoke(
-    workspace: Workspace, part: _Part, found: NodeSet, screen: Screen, jobs: int | None
+    workspace: Workspace, part: _Part, found: NodeSet, screen: Screen, checks: Checks
 ) -> None:
     launch = found.alive.get(part.name)
     if launch is None:
         return
     peers = [other.node for name, other in found.alive.items() if name != part.name]
     try:
-        smoke_phase(part.record, workspace, [launch.node], screen, jobs=jobs, peers=peers)
+        smoke_phase(part.record, workspace, [launch.node], screen, **checks.keywords(), peers=peers)
     except YoctovirtError as error:
         part.error = error

@@ -10,12 +10,14 @@ import click
 
 from yoctovirt.cli.common import (
     boot_options,
+    choice_options,
     choose_image,
     image_options,
     load_checked_role,
     make_boot_options,
     reported,
     skip_preflight_option,
+    suite_choice,
     workspace_folder,
     workspace_of,
 )
@@ -33,9 +35,7 @@ if TYPE_CHECKING:
 
 @click.command("smoke")
 @click.argument("targets", metavar="[ROLE|NODE|HOST...]", nargs=-1)
-@click.option("--suite", "only", metavar="A,B", default="", help="Run only these suites.")
-@click.option("--not", "without", metavar="C", default="", help="Leave these suites out.")
-@click.option("-k", "expression", default="", metavar="EXPR", help="Checks that match (as pytest).")
+@choice_options
 @click.option(
     "--check", "checks", multiple=True, metavar="ID", help="Only this check (suite::check)."
 )
@@ -79,8 +79,7 @@ def command(
     from yoctovirt.cli.table import print_verdicts
 
     choice: dict[str, Any] = {
-        "only": [name for name in only.split(",") if name],
-        "without": [name for name in without.split(",") if name],
+        **suite_choice(only, without),
         "checks": checks,
     }
     if listing:

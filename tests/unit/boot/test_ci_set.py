@@ -16,7 +16,7 @@ from yoctovirt.base.screen import Screen
 from yoctovirt.boot.together import NodeSet, SetOptions
 from yoctovirt.build.builders import Built
 from yoctovirt.cli import ci_set as module
-from yoctovirt.cli.ci import Options
+from yoctovirt.cli.ci import Checks, Options
 from yoctovirt.config.roles import load_role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BootError, BuildError, ChecksFailedError, YoctovirtError
@@ -82,7 +82,7 @@ class Ci:
 
     def run(self, *nodes: tuple[str, str], on_death: str = "stop") -> tuple[int, dict[str, Any]]:
         roles = {role: load_role(role) for _, role in nodes}
-        how: Any = Options(None, None, False, None)  # type: ignore[arg-type]
+        how: Any = Options(None, None, False, Checks())  # type: ignore[arg-type]
         options = SetOptions(on_death=on_death)
         named = [(name, roles[role]) for name, role in nodes]
         code = module.ci_set(self.workspace, named, how, options, QUIET)
