@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.choice import Checks, choice_options, suite_choice
 from yoctovirt.cli.common import (
     boot_options,
     build_options,
-    choice_options,
     load_checked_role,
     make_boot_options,
     make_build_options,
     offline_option,
     reported,
     skip_preflight_option,
-    suite_choice,
     workspace_of,
 )
 from yoctovirt.cli.hosts import choose_hosts, host_option, test_host
@@ -103,19 +102,6 @@ def command(
         if codes[-1] == EXIT_INTERRUPTED:
             break
     return combined_exit_code(codes)
-
-
-@dataclass(frozen=True)
-class Checks:
-    """Which checks to run, and how."""
-
-    suites: dict[str, Any] = field(default_factory=dict)  #: keywords of choose_suites
-    expression: str = ""
-    jobs: int | None = None
-
-    def keywords(self) -> dict[str, Any]:
-        """Return the keywords of smoke_phase."""
-        return {**self.suites, "expression": self.expression, "jobs": self.jobs}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from yoctovirt.base.screen import Screen
     from yoctovirt.boot.together import NodeSet, SetOptions
     from yoctovirt.build.builders import Built
-    from yoctovirt.cli.ci import Checks, Options
+    from yoctovirt.cli.choice import Checks
+    from yoctovirt.cli.ci import Options
     from yoctovirt.config.roles import Role
     from yoctovirt.config.workspace import Workspace
 

@@ -153,26 +153,6 @@ def boot_options(function: Function) -> Function:
     return function
 
 
-def choice_options(function: Function) -> Function:
-    """Add the options that choose suites and checks."""
-    for option in (
-        click.option("-k", "expression", default="", metavar="EXPR",
-                     help="Checks that match (as pytest)."),
-        click.option("--not", "without", metavar="C", default="", help="Leave these suites out."),
-        click.option("--suite", "only", metavar="A,B", default="", help="Run only these suites."),
-    ):  # fmt: skip
-        function = option(function)
-    return function
-
-
-def suite_choice(only: str, without: str) -> dict[str, Any]:
-    """Return what ``--suite`` and ``--not`` mean, as keywords of choose_suites."""
-    return {
-        "only": [name for name in only.split(",") if name],
-        "without": [name for name in without.split(",") if name],
-    }
-
-
 def image_options(function: Function) -> Function:
     """Add the options that choose an image built elsewhere."""
     for option in (

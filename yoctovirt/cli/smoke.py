@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.choice import choice_options, suite_choice
 from yoctovirt.cli.common import (
     boot_options,
-    choice_options,
     choose_image,
     image_options,
     load_checked_role,
     make_boot_options,
     reported,
     skip_preflight_option,
-    suite_choice,
     workspace_folder,
     workspace_of,
 )

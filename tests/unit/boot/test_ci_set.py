@@ -16,7 +16,8 @@ from yoctovirt.base.screen import Screen
 from yoctovirt.boot.together import NodeSet, SetOptions
 from yoctovirt.build.builders import Built
 from yoctovirt.cli import ci_set as module
-from yoctovirt.cli.ci import Checks, Options
+from yoctovirt.cli.choice import Checks
+from yoctovirt.cli.ci import Options
 from yoctovirt.config.roles import load_role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BootError, BuildError, ChecksFailedError, YoctovirtError
@@ -63,7 +64,7 @@ class Ci:
         yield self.found
 
     def smoke_phase(
-        self, record: Any, _ws: Any, nodes: Any, _screen: Any, *, peers: Any, jobs: Any
+        self, record: Any, _ws: Any, nodes: Any, _screen: Any, *, peers: Any, **_how: Any
     ) -> None:
         (node,) = nodes
         self.smoked.append((node.name, [peer.name for peer in peers]))
