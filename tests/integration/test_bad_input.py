@@ -36,9 +36,9 @@ def refused(yv: Yoctovirt, status: int, *arguments: str) -> str:
 
 
 def test_unknown_role(fresh: Yoctovirt) -> None:
-    assert "did you mean reference?" in refused(fresh, 2, "build", "refrence")
-    assert "did you mean reference?" in refused(fresh, 2, "boot", "refrence")
-    assert "did you mean reference?" in refused(fresh, 2, "ci", "refrence")
+    assert "did you mean reference" in refused(fresh, 2, "build", "refrence")
+    assert "did you mean reference" in refused(fresh, 2, "boot", "refrence")
+    assert "did you mean reference" in refused(fresh, 2, "ci", "refrence")
 
 
 def test_unknown_node(fresh: Yoctovirt) -> None:

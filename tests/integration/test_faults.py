@@ -40,7 +40,7 @@ def test_guest_whose_sshd_does_not_answer(fresh: Yoctovirt) -> None:
 
 
 def test_panic_is_told_at_once(fresh: Yoctovirt) -> None:
-    done = fresh.run("ci", "reference", "--bootparams=root=/dev/vdz")
+    done = fresh.run("ci", "reference", "--suite", "base,docker", "--bootparams=root=/dev/vdz")
     assert done.returncode == 5, done.stdout + done.stderr
     assert "the root file system could not be mounted" in done.stderr
     run = fresh.last_record()

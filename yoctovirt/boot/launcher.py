@@ -256,9 +256,11 @@ def _open_console(folder: Path, guard: Guarded, qemu_log: Path, name: str) -> Co
             # runqemu ends with 0 although QEMU failed: that it ended at all is the failure.
             text = runqemu_complaint(qemu_log.read_text(errors="replace"))
             raise explain_qemu(f"exit status {status}: {text or '(no message)'}", qemu_log)
-        # QEMU opens the monitor after the character devices.
+        # QEMU opens the monitor after the character devices, and the network after that: where it
+        # cannot, the next look tells why it ended.
         if (folder / QMP_SOCKET).exists():
-            return Console(folder / SERIAL_SOCKET)
+            with suppress(NodeUnreachableError):
+                return Console(folder / SERIAL_SOCKET)
         time.sleep(0.01)
     raise BootError(
         f"QEMU of node {name} did not open its monitor within {deadline.seconds:.0f} s",
