@@ -256,8 +256,7 @@ def _open_console(folder: Path, guard: Guarded, qemu_log: Path, name: str) -> Co
             # runqemu ends with 0 although QEMU failed: that it ended at all is the failure.
             text = runqemu_complaint(qemu_log.read_text(errors="replace"))
             raise explain_qemu(f"exit status {status}: {text or '(no message)'}", qemu_log)
-        # QEMU opens the monitor after the character devices, and the network after that: where it
-        # cannot, the next look tells why it ended.
+        # QEMU opens the monitor after the character devices; where it ends then, we look again.
         if (folder / QMP_SOCKET).exists():
             with suppress(NodeUnreachableError):
                 return Console(folder / SERIAL_SOCKET)

@@ -186,6 +186,11 @@ class Node:
         """Whether there is a serial console."""
         return self.state.kind != "host" or bool(self.state.serial)
 
+    @property
+    def has_image(self) -> bool:
+        """Whether it is known what the node was made of."""
+        return bool(self.state.deploy_dir)
+
     def run(self, command: str, timeout: float = 60.0, via: str = "ssh") -> CommandResult:
         """Run *command* on the node, *via* ``ssh`` or ``serial``.
 

@@ -154,7 +154,7 @@ def smoke_phase(
 
     Raises ChecksFailedError where a check failed; the verdicts are in the record by then.
     """
-    from yoctovirt.smoke.catalog import SERIAL_CHECKS, choose_suites
+    from yoctovirt.smoke.catalog import IMAGE_CHECKS, SERIAL_CHECKS, choose_suites
     from yoctovirt.smoke.runner import judge, lacking_nodes, read_verdicts, run_checks
 
     promises = [promise for node in nodes for promise in node.state.promises]
@@ -168,6 +168,14 @@ def smoke_phase(
         if not all(node.has_serial for node in nodes) and any(suite.always for suite in chosen):
             reason = "the host has no serial console"
             record.data["not_run"] += [{"suite": one, "reason": reason} for one in SERIAL_CHECKS]
+        if not all(node.has_image for node in nodes):
+            reason = "it is not known what the host was made of"
+            names_of = {suite.name for suite in chosen}
+            record.data["not_run"] += [
+                {"suite": one, "reason": reason}
+                for one in IMAGE_CHECKS
+                if one.partition("::")[0] in names_of
+            ]
         try:
             run_checks(
                 nodes, workspace, chosen, record.path, log, screen,

@@ -62,6 +62,8 @@ PROMISE_COMMANDS: dict[str, tuple[str, ...]] = {
 
 #: Checks that compare SSH with the serial console: not for a host that has none.
 SERIAL_CHECKS = ("base::serial_and_ssh_agree",)
+#: Checks that compare the node with its image.
+IMAGE_CHECKS = ("system::kernel_as_built", "system::packages_as_built")
 
 
 def suite_folders(workspace: Path | None) -> list[Path]:

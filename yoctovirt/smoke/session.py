@@ -14,7 +14,7 @@ from yoctovirt.boot.node import Node
 from yoctovirt.boot.results import NodeUnreachableError
 from yoctovirt.config.workspace import find_workspace
 from yoctovirt.errors import YoctovirtError
-from yoctovirt.smoke.catalog import SERIAL_CHECKS, promise_commands
+from yoctovirt.smoke.catalog import IMAGE_CHECKS, SERIAL_CHECKS, promise_commands
 from yoctovirt.smoke.checked import COMMANDS_FILE, CommandRecorder, SmokeNode
 from yoctovirt.smoke.evidence import Evidence
 from yoctovirt.smoke.limits import CheckClock, apply_marks, deadline_of, retries_of
@@ -85,13 +85,18 @@ class SmokeSession:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out what was not asked for, or what the nodes are not for; hand the marks on."""
         wanted = set(self.config.getoption("yv_check"))
-        serial = all(node.has_serial for node in self._nodes)
+        unfit: set[str] = set()
+        if not all(node.has_serial for node in self._nodes):
+            unfit.update(SERIAL_CHECKS)
+        if not all(node.has_image for node in self._nodes):
+            unfit.update(IMAGE_CHECKS)
         kept: list[pytest.Item] = []
         dropped: list[pytest.Item] = []
         for item in items:
             identity = check_id(item.nodeid)
             named = not wanted or wanted & {identity, identity.partition("[")[0]}
-            fit = self._enough(item) and (serial or identity not in SERIAL_CHECKS)
+            # Where no promise asks for a feature there is nothing to be checked.
+            fit = self._enough(item) and identity not in unfit and "[NOTSET]" not in identity
             (kept if named and fit else dropped).append(item)
         items[:] = kept
         if dropped:
