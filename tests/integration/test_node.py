@@ -72,6 +72,7 @@ def test_serial_after_somebody_has_given_a_wrong_name(fresh: Yoctovirt) -> None:
         child.close()
     found = find_node(find_workspace(fresh.workspace), "reference")
     assert found.serial.run("echo $((40 + 2))").output == "42\n"
+    assert fresh.run("stop", "reference", "--now").returncode == 0
 
 
 def test_console_from_the_first_byte(fresh: Yoctovirt) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -162,4 +161,4 @@ def test_boot_failure_is_no_skip(fresh: Yoctovirt) -> None:
     promised = {left["suite"]: left for left in run["not_run"] if left.get("promised")}
     assert {"base", "docker", "openvswitch"} <= set(promised)
     assert promised["docker"]["reason"] == "boot failed"
-    assert json.dumps("not run: boot failed") in json.dumps((run["path"] / "junit.xml").read_text())
+    assert "not run: boot failed" in (run["path"] / "junit.xml").read_text()

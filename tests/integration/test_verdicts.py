@@ -49,6 +49,8 @@ def test_docker_stopped(node: Yoctovirt) -> None:
     assert status == 1
     assert checks["docker::daemon"]["outcome"] == "failed"
     assert "the Docker daemon does not answer" in checks["docker::daemon"]["message"]
+    # The kernel's configuration is what it was.
+    del checks["docker::kernel_config"]
     assert all(check["outcome"] in ("failed", "error") for check in checks.values())
     assert "the Docker daemon does not answer" in output
 
@@ -106,6 +108,7 @@ def test_container_engine_that_lies(node: Yoctovirt) -> None:
     finally:
         on_node(node, "rm /usr/local/bin/docker")
     assert status == 1
+    del checks["docker::kernel_config"]  # which asks no docker
     assert {check["outcome"] for check in checks.values()} <= {"failed", "error"}
 
 
