@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -63,14 +64,25 @@ def test_a_session_is_ended_with_all_its_processes() -> None:
     leader = subprocess.Popen(
         ["sh", "-c", "sleep 4242 & (trap '' TERM; sleep 4243) & wait"], start_new_session=True
     )
-    try:
-        done = Host().run(_END_SESSION.replace("@SESSION@", str(leader.pid)))
-        assert done.ok
-        leader.wait(20)
-        left = subprocess.run(
+
+    def alive() -> list[str]:
+        listed = subprocess.run(
             ["ps", "-o", "stat=,args=", "-s", str(leader.pid)], capture_output=True, text=True
         )
         # Where nobody reaps orphans, as in a container, what has ended is still listed.
-        assert [line for line in left.stdout.splitlines() if not line.startswith("Z")] == []
+        return [line for line in listed.stdout.splitlines() if not line.startswith("Z")]
+
+    def wait_for(count: int) -> None:
+        end = time.monotonic() + 20
+        while sum("sleep" in line for line in alive()) != count and time.monotonic() < end:
+            time.sleep(0.05)
+
+    try:
+        wait_for(3)  # the leader's own line names them, too
+        done = Host().run(_END_SESSION.replace("@SESSION@", str(leader.pid)))
+        assert done.ok
+        leader.wait(20)
+        wait_for(0)
+        assert alive() == []
     finally:
         leader.kill()
