@@ -24,6 +24,13 @@ else:
     _Spawn = SpawnBase
 
 
+#: Characters at the end of what came in which pexpect looks for a pattern.
+_WINDOW = 16384
+#: Characters that are handed over at once. Each piece must lie in the window whole, with room
+#: for a pattern that begins in the piece before: what lies outside of it is never looked at.
+_PIECE = _WINDOW // 2
+
+
 class Console(_Spawn):
     """A pexpect spawn on a console socket.
 
@@ -41,7 +48,7 @@ class Console(_Spawn):
     ) -> None:
         # searchwindowsize bounds the cost of a pattern on a flood of output.
         super().__init__(
-            timeout=timeout, searchwindowsize=16384, encoding="utf-8", codec_errors="replace"
+            timeout=timeout, searchwindowsize=_WINDOW, encoding="utf-8", codec_errors="replace"
         )
         self.path = path
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
@@ -50,6 +57,7 @@ class Console(_Spawn):
         self.child_fd = self._socket.fileno()
         self.closed = False  # what SpawnBase starts with says closed
         self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._held = ""
         self._ended = False
         #: Whether anything at all came, and when (monotonic seconds).
         self.first_output: float | None = None
@@ -82,7 +90,17 @@ class Console(_Spawn):
                 return
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> str:
-        """Return what came, as pexpect asks for it; *size* is a wish (nothing is held back)."""
+        """Return what came, as pexpect asks for it; at most a piece that it looks at whole.
+
+        *size* is no bound: pexpect asks for less than its window can hold.
+        """
+        if not self._held:
+            self._held = self._next(timeout)
+        piece, self._held = self._held[:_PIECE], self._held[_PIECE:]
+        return piece
+
+    def _next(self, timeout: float | None) -> str:
+        """Return all that came since the last call; wait for it until *timeout*."""
         if self._ended:
             self.flag_eof = True
             raise EOF("the console is closed")

@@ -68,6 +68,21 @@ def test_a_guest_never_waits_for_a_reader(bridge: Bridge, console: Console) -> N
     assert console.expect(["end", TIMEOUT], timeout=30) == 0
 
 
+@pytest.mark.parametrize("before", [0, 100, 8185, 20_000, 700_000])
+@pytest.mark.parametrize("after", [0, 8190, 16_384, 400_000])
+def test_a_flood_hides_nothing(bridge: Bridge, console: Console, before: int, after: int) -> None:
+    # pexpect looks at the end of what it is given: a word before that must be seen as well.
+    bridge.say(b"." * before + b"login:" + b"." * after + b"end")
+    end = time.monotonic() + 10
+    while console.first_output is None and time.monotonic() < end:
+        time.sleep(0.001)
+    time.sleep(0.05)  # so that much of it waits at once
+    assert console.expect(["login:", TIMEOUT], timeout=30) == 0
+    assert console.before == "." * before
+    assert console.expect(["end", TIMEOUT], timeout=30) == 0
+    assert console.before == "." * after
+
+
 def test_silence_is_a_timeout_and_the_end_is_an_end(bridge: Bridge, console: Console) -> None:
     assert not console.first_output
     assert console.expect(["x", EOF, TIMEOUT], timeout=0.1) == 2
