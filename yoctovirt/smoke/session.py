@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,15 @@ class SmokeSession:
         count = sum(not each or each in node.state.promises for node in there)
         return count >= int(mark.args[0])
 
+    @contextmanager
+    def _deadline(self, item: pytest.Item) -> Iterator[None]:
+        """Give what runs here, a fixture, the check or its clean-up, the deadline of the check."""
+        self._clock.start(deadline_of(item) * self._scale)
+        try:
+            yield
+        finally:
+            self._clock.stop()
+
     # A check that belongs to a promise has no right to be skipped -----------
 
     @pytest.hookimpl(wrapper=True)
@@ -132,29 +142,20 @@ class SmokeSession:
         """Do not wait for a node that is gone, once for every check."""
         if self._broken:
             pytest.fail(f"not run: {self._broken}", pytrace=False)
-        self._clock.start(deadline_of(item) * self._scale)
-        try:
+        with self._deadline(item):
             return (yield)
-        finally:
-            self._clock.stop()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
         """Set the deadline of the check itself."""
-        self._clock.start(deadline_of(item) * self._scale)
-        try:
+        with self._deadline(item):
             return (yield)
-        finally:
-            self._clock.stop()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
         """Set the deadline of the clean-up."""
-        self._clock.start(deadline_of(item) * self._scale)
-        try:
+        with self._deadline(item):
             return (yield)
-        finally:
-            self._clock.stop()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
