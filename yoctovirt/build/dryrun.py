@@ -100,8 +100,7 @@ def _kas_steps(role: Role, workspace: Workspace, options: KasOptions) -> list[St
     checkout = Checkout(layers, CommandLog(), Screen(quiet=True))
     fetching = checkout.planned(pins_of(config))
     steps = [Step("run", paste_form(call)) for calls in fetching.values() for call in calls]
-    for name in checkout.branchless:
-        config["repos"][name]["branch"] = None
+    checkout.fit(config)
     source = workspace.path / "config" / f"{role.name}-{release}.yml"
     gitconfig = workspace.path / "config" / "gitconfig"
     hashes = workspace.path / "hashserv" / release / "hashserv.db"

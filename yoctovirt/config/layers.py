@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from yoctovirt.base.files import Lock, make_folder
 from yoctovirt.base.process import CommandLog
@@ -68,6 +69,20 @@ class Checkout:
         finally:
             lock.release()
         return warnings
+
+    def make(self, config: dict[str, Any]) -> None:
+        """Check out every pin of the kas configuration *config*, and fit it to what was found.
+
+        Warnings go to the screen. Raises what :meth:`all` raises.
+        """
+        for warning in self.all(pins_of(config)):
+            self._screen.note(f"warning: {warning}")
+        self.fit(config)
+
+    def fit(self, config: dict[str, Any]) -> None:
+        """Take the branch of each repository whose commit is not on it: kas would refuse that."""
+        for name in self.branchless:
+            config["repos"][name]["branch"] = None
 
     def planned(
         self, pins: Iterable[Pin], mirrors: list[str] | None = None

@@ -115,11 +115,7 @@ def build(
     busy = f"{build_dir} is in use: another build of {role.name} is running"
     with locked(workspace.path / f".{build_dir.name}.lock", busy) as lock:
         checkout = Checkout(layers, log, screen)
-        for warning in checkout.all(pins_of(config)):
-            screen.note(f"warning: {warning}")
-        for name in checkout.branchless:
-            # kas refuses a commit that is not on the branch named beside it.
-            config["repos"][name]["branch"] = None
+        checkout.make(config)
         for warning in (*site.left_out(offline()), *settle_servers(config)):
             screen.note(f"warning: {warning}")
         text = to_yaml(config)

@@ -19,7 +19,7 @@ from yoctovirt.build.kas.fetched import fetch_error
 from yoctovirt.build.kas.preflight import check_host
 from yoctovirt.build.kas.user import choose_build_user
 from yoctovirt.config.kasfile import choose_release, flatten, to_yaml
-from yoctovirt.config.layers import Checkout, pins_of
+from yoctovirt.config.layers import Checkout
 from yoctovirt.config.matrix import refuse_unresolved
 from yoctovirt.config.roles import Role
 from yoctovirt.config.site import load_site, shared_folders
@@ -83,10 +83,7 @@ def fetch(
         f"{build_dir} is in use: the sources of {role.name} are being fetched",
     ) as lock:
         checkout = Checkout(layers, log, screen)
-        for warning in checkout.all(pins_of(config)):
-            screen.note(f"warning: {warning}")
-        for name in checkout.branchless:
-            config["repos"][name]["branch"] = None
+        checkout.make(config)
         text = to_yaml(config)
         write_atomically(record / "kas.yml", text)
         source = make_folder(workspace.path / "config") / f"fetch-{role.name}-{release}.yml"

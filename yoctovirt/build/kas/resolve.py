@@ -27,7 +27,7 @@ from yoctovirt.build.kas.preflight import check_host
 from yoctovirt.build.kas.user import BuildUser, choose_build_user
 from yoctovirt.config.cells import Cell, fingerprint, missing_repos
 from yoctovirt.config.kasfile import flatten, to_yaml
-from yoctovirt.config.layers import Checkout, pins_of
+from yoctovirt.config.layers import Checkout
 from yoctovirt.config.resources import data_root
 from yoctovirt.config.roles import Role
 from yoctovirt.config.site import shared_folders
@@ -141,10 +141,7 @@ def prepared(
         f"{build_dir} is in use: something of {cell.release} is being resolved",
     ) as lock:
         checkout = Checkout(layers, log, screen)
-        for warning in checkout.all(pins_of(config)):
-            screen.note(f"warning: {warning}")
-        for name in checkout.branchless:
-            config["repos"][name]["branch"] = None
+        checkout.make(config)
         shared = shared_folders(config, workspace.path)
         text = to_yaml(config)
         write_atomically(output_log.with_suffix(".yml"), text)
