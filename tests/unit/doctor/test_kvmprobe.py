@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.assembled import assemble, needs_binutils
 from yoctovirt.base.process import Guarded
 from yoctovirt.doctor.kvm import find_obstacle
 from yoctovirt.doctor.kvmprobe import probe
@@ -21,17 +21,9 @@ SOURCE = Path(probe.__file__).with_name("probe.S")
 WHOLE = Outcome(STEPS, DONE, "", 0.3)
 
 
-@pytest.mark.skipif(
-    not (shutil.which("as") and shutil.which("ld")), reason="binutils are not installed"
-)
+@needs_binutils
 def test_the_bytes_are_those_of_the_source(tmp_path: Path) -> None:
-    if "--64" not in subprocess.run(["as", "--help"], capture_output=True, text=True).stdout:
-        pytest.skip("this assembler is not for x86")
-    object_file, binary = tmp_path / "probe.o", tmp_path / "probe.bin"
-    subprocess.run(["as", "--64", "-o", object_file, SOURCE], check=True)
-    link = ["ld", "-m", "elf_x86_64", "-Ttext=0", "--oformat=binary", "-e", "0"]
-    subprocess.run([*link, "-o", binary, object_file], check=True)
-    assert binary.read_bytes() == rom()
+    assert assemble(SOURCE, tmp_path) == rom()
 
 
 def test_the_size_and_the_start() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.assembled import assemble, needs_binutils
 from yoctovirt.smoke.suites.aids import guestrom
 
 QEMU = shutil.which("qemu-system-x86_64")
@@ -15,17 +16,9 @@ SOURCE = Path(guestrom.__file__).with_name("guest.S")
 WORD = "0123456789abcdef"
 
 
-@pytest.mark.skipif(
-    not (shutil.which("as") and shutil.which("ld")), reason="binutils are not installed"
-)
+@needs_binutils
 def test_the_bytes_are_those_of_the_source(tmp_path: Path) -> None:
-    if "--64" not in subprocess.run(["as", "--help"], capture_output=True, text=True).stdout:
-        pytest.skip("this assembler is not for x86")
-    object_file, binary = tmp_path / "guest.o", tmp_path / "guest.bin"
-    subprocess.run(["as", "--64", "-o", object_file, SOURCE], check=True)
-    link = ["ld", "-m", "elf_x86_64", "-Ttext=0", "--oformat=binary", "-e", "0"]
-    subprocess.run([*link, "-o", binary, object_file], check=True)
-    assert binary.read_bytes() == guestrom.code()
+    assert assemble(SOURCE, tmp_path) == guestrom.code()
 
 
 def test_the_size_the_start_and_the_word() -> None:

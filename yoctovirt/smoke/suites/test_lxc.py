@@ -14,7 +14,7 @@ import pytest
 
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
-from yoctovirt.smoke.suites.busybox import TREE_SCRIPT
+from yoctovirt.smoke.suites.aids.busybox import APPLETS, tree_script
 from yoctovirt.smoke.suites.nets import unique
 
 UNITS = ("lxc.service", "lxc-net.service")
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.usefixtures("started"), pytest.mark.deadline(180)]
 
 _TEMPLATES = "/usr/share/lxc/templates"
 #: What LXC calls to make a root file system: with --rootfs=DIR and --path=DIR (of the config).
-_OUR_TEMPLATE = f"""#!/bin/sh
+_OUR_TEMPLATE = f"""#!/bin/sh -e
 for word; do
     case $word in
     --rootfs=*) tree=${{word#--rootfs=}} ;;
@@ -36,7 +36,11 @@ for word; do
     --path=*) config=${{word#--path=}}/config ;;
     esac
 done
-{TREE_SCRIPT}
+{tree_script((*APPLETS, "rm", "mv", "dd", "mount"))}
+mkdir -p "$tree/sbin" "$tree/run" "$tree/root" "$tree/var/run" "$tree/usr/bin"
+for name in init poweroff; do ln -sf ../bin/busybox "$tree/sbin/$name"; done
+echo 'root:x:0:0:root:/root:/bin/sh' >"$tree/etc/passwd"
+echo 'root:x:0:' >"$tree/etc/group"
 echo '::ctrlaltdel:/sbin/poweroff' >"$tree/etc/inittab"
 printf 'lxc.uts.name = %s\\nlxc.signal.halt = SIGUSR1\\n' "$host" >>"$config"
 grep -q '^lxc.rootfs.path' "$config" || echo "lxc.rootfs.path = dir:$tree" >>"$config"

@@ -33,10 +33,15 @@ chmod 755 "$tree"
 """
 
 
+def tree_script(applets: tuple[str, ...] = APPLETS) -> str:
+    """Return a script for sh -e that makes the tree in the folder $tree."""
+    return f'{FIND}applets="{" ".join(applets)}"\n{_MAKE}'
+
+
 def make_tree(node: SmokeNode, applets: tuple[str, ...] = APPLETS, folder: str = "") -> str:
     """Make the tree on the node and return its folder (a new one unless *folder* is given)."""
     place = f"mkdir -p {folder}; tree={folder}" if folder else "tree=$(mktemp -d)"
-    script = f'set -e\n{FIND}{place}\napplets="{" ".join(applets)}"\n{_MAKE}echo "$tree"'
+    script = f'set -e\n{place}\n{tree_script(applets)}echo "$tree"'
     return node.check(script, why="no BusyBox to make a small file tree of").split()[-1]
 
 
