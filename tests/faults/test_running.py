@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.conftest import Yoctovirt, wait_for
 from yoctovirt.boot.node import Node, find_node
-from yoctovirt.boot.results import CommandTimeoutError, NodeUnreachableError
+from yoctovirt.boot.results import CommandTimeoutError, NodeRefusedError, NodeUnreachableError
 from yoctovirt.boot.ssh import SshShell
 from yoctovirt.config.workspace import find_workspace
 
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.node, pytest.mark.faults]
 LIGHT = (
     "--bootparams=systemd.mask=docker.service systemd.mask=openvswitch-switch.service",
     "--bootparams=systemd.default_timeout_start_sec=900",
+    "--no-settle",
 )
 
 
@@ -63,6 +64,27 @@ def test_wrong_key(node: Node) -> None:
         assert "authorized_keys" in caught.value.hint
     finally:
         assert node.serial.run(f"mv {keys}.away {keys}").ok
+    new_shell(node).connect(240)
+
+
+def test_sshd_that_does_not_go_on(node: Node) -> None:
+    """Our key is neither taken nor refused: that is told, and it is tried again."""
+    waits = ("AuthorizedKeysCommand /bin/sleep 3000", "AuthorizedKeysCommandUser root")
+    conf = "/etc/ssh/sshd_config"
+    lines = "\\n".join(waits)
+    assert node.serial.run(f"cp {conf} /root/; sed -i '1i {lines}' {conf}; "
+                           "mv /root/.ssh/authorized_keys /root/.ssh/away; "
+                           "systemctl restart ssh", timeout=120).ok  # fmt: skip
+    try:
+        with pytest.raises(NodeUnreachableError, match="no login came to its end") as caught:
+            new_shell(node).connect(25)
+        assert not isinstance(caught.value, NodeRefusedError)
+        assert "(last: no answer to our key within" in caught.value.message
+        assert "AuthorizedKeysCommand" in caught.value.hint
+    finally:
+        assert node.serial.run(f"mv /root/sshd_config {conf}; pkill -f 'sleep 3000'; "
+                               "mv /root/.ssh/away /root/.ssh/authorized_keys; "
+                               "systemctl restart ssh", timeout=120).ok  # fmt: skip
     new_shell(node).connect(240)
 
 

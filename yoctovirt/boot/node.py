@@ -19,7 +19,8 @@ from yoctovirt.boot.qemuargs import QMP_SOCKET, SERIAL_SOCKET
 from yoctovirt.boot.qmp import Qmp
 from yoctovirt.boot.results import CommandResult, NodeUnreachableError
 from yoctovirt.boot.serial import SerialShell
-from yoctovirt.boot.ssh import SshAddress, SshShell
+from yoctovirt.boot.ssh import SshShell
+from yoctovirt.boot.sshlogin import SshAddress
 from yoctovirt.boot.trouble import Trouble
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BootError, UsageError
@@ -46,7 +47,7 @@ class NodeState:
     command: list[str]
     guard_pid: int = 0
     started: str = ""
-    state: str = "starting"  #: ``starting`` or ``ready``
+    state: str = "starting"  #: ``starting``, ``settling`` (SSH answers), ``ready``
     detached: bool = False
     ssh_host: str = "127.0.0.1"
     ssh_port: int = 0
@@ -60,6 +61,8 @@ class NodeState:
     serial: dict[str, Any] = field(default_factory=dict)  #: of a host, as in nodes.yml
     serial_lock: str = ""  #: of a host: all runs share it
     known_hosts: str = ""  #: file for OpenSSH; empty: beside our key
+    #: ``init``, ``state`` and ``failed_units``; empty where nobody waited for it
+    settled: dict[str, Any] = field(default_factory=dict)
     random: str = ""  #: of a resumed node: how its random numbers were made fresh
     private_address: str = ""  #: in the network of the nodes that were booted with it
     timings: dict[str, float] = field(default_factory=dict)  #: seconds after the start of QEMU

@@ -130,6 +130,7 @@ def note_node(record: RunRecord, node: Node) -> None:
             "memory_mib": state.memory_mib,
             "cpus": state.cpus,
             "timings": state.timings,
+            "settled": state.settled or None,
             "command": state.command,
             "console_log": f"console-{state.name}.log",
         }
