@@ -90,8 +90,7 @@ class Launch:
         self.console = console
         self.started = time.monotonic()
         self.watch = ConsoleWatch(state.allowed_console, patient=state.accelerator != "kvm")
-        log = Path(state.run) / f"events-{node.name}.jsonl"
-        self.events = Events(node.folder / EVENTS_SOCKET, log, node.reboot_marker.exists)
+        self.events = Events(node.folder / EVENTS_SOCKET, node.events_log, node.restarts.expected)
         self.events.start()
 
     def why_gone(self) -> str | None:

@@ -87,8 +87,10 @@ def _wait_until_ready(
         else:
             reach(launch, options, deploy)
             if options.settle:
+                node.watch_restarts()
                 settle(node, screen, options.settle_timeout)
                 launch.mark("settled")
+                node.restarts.forget()
     node.state.state = "ready"
     node.save()
 

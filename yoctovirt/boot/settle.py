@@ -6,11 +6,14 @@ import codecs
 import fnmatch
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from yoctovirt.base.screen import Screen, human_seconds
-from yoctovirt.boot.node import Node
 from yoctovirt.boot.results import CommandTimeoutError, NodeUnreachableError
 from yoctovirt.errors import BootError
+
+if TYPE_CHECKING:
+    from yoctovirt.boot.node import Node
 
 #: Seconds, before scaling, from SSH to an init that has settled: first boots that initialise
 #: databases take minutes.

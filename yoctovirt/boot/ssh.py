@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from yoctovirt.base.deadline import Deadline
 from yoctovirt.boot.greeting import no_greeting
 from yoctovirt.boot.results import (
     CommandResult,
     CommandTimeoutError,
+    NodeRestartedError,
     NodeUnreachableError,
 )
 from yoctovirt.boot.sshlogin import NotYet, SshAddress, late, log_in
@@ -29,23 +30,35 @@ _TURN = 0.5
 _GREETING = 3.0
 
 
-class SshShell:
-    """Commands on a node over SSH.
+class Owner(Protocol):
+    """The node whose shell it is, and what it knows of its restarts."""
 
-    *met* is called after each new connection: is it still the node that was left?
-    """
+    @property
+    def aftermath(self) -> float:
+        """Seconds, before scaling, that a node is looked after whose connection broke."""
+
+    def met(self) -> None:
+        """Look at the other end of a new connection; raise where it is not what it was."""
+
+    def interrupted(self, meanwhile: str) -> None:
+        """Raise where no answer can come; *meanwhile* says what is waited for."""
+
+
+class SshShell:
+    """Commands on a node over SSH; *owner* is that node, where it is to be asked."""
 
     def __init__(
         self,
         address: SshAddress,
         scale: float = 1.0,
         trouble: Trouble | None = None,
-        met: Callable[[], None] = lambda: None,
+        owner: Owner | None = None,
     ) -> None:
         self.address = address
         self._scale = scale
         self._trouble = trouble
-        self._met = met
+        self._owner = owner
+        self._looking = False
         self._client: paramiko.SSHClient | None = None
 
     def connect(self, seconds: float | None = None) -> None:
@@ -63,7 +76,8 @@ class SshShell:
             longest = max(1.0, min(10 * self._scale, deadline.remaining))
             failed = self.attempt(min(answer, longest), longest)
             if failed is None:
-                self._met()
+                if self._owner is not None:
+                    self._owner.met()
                 return
             answer *= 1.5
             if deadline.remaining <= 0.3:
@@ -116,6 +130,8 @@ class SshShell:
                     data = channel.recv(65536)
                 except TimeoutError:
                     self._check_gone(f"a command ran: {command}")
+                    if self._owner is not None:
+                        self._owner.interrupted(f"a command ran: {command}")
                     if deadline.expired:
                         raise
                     continue
@@ -142,12 +158,14 @@ class SshShell:
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
             self._check_gone(f"a command ran: {command}", 1.5)
+            self._look_after(f"a command ran: {command}")
             silent = no_greeting(self.address.host, self.address.port, _GREETING * self._scale)
             raise NodeUnreachableError(
                 f"the SSH connection broke while a command ran ({error}): {command}"
                 + (f"\n{silent}" if silent else "")
             ) from error
         if status < 0:
+            self._look_after(f"a command ran: {command}")
             raise NodeUnreachableError(f"the node ended a command without a status: {command}")
         text = output.decode(errors="replace")
         return CommandResult(command, status, text, deadline.elapsed, "ssh")
@@ -249,6 +267,35 @@ class SshShell:
                 f"the node does not go on: {reason}; this was found while {meanwhile}",
                 "look into console-<node>.log of the run that booted it",
             )
+
+    def _look_after(self, meanwhile: str) -> None:
+        """After a connection broke: raise where the node restarts, or is gone.
+
+        Its sshd goes first, and a restart takes its time: so it is looked after until sshd
+        answers a new connection, or for a while (:attr:`Owner.aftermath`).
+        """
+        if self._owner is None or self._looking:
+            return
+        self._looking = True
+        try:
+            self._owner.interrupted(meanwhile)
+            deadline = Deadline(self._owner.aftermath * self._scale)
+            where = (self.address.host, self.address.port)
+            while not deadline.expired:
+                if no_greeting(*where, min(_GREETING * self._scale, deadline.remaining)) is None:
+                    # The sshd of the boot that ends, or of the next one: met() tells.
+                    self.connect(deadline.remaining)
+                    return
+                self._check_gone(meanwhile)
+                self._owner.interrupted(meanwhile)
+                time.sleep(0.2)
+        except NodeRestartedError:
+            raise
+        except NodeUnreachableError:
+            self._check_gone(meanwhile)
+            self._owner.interrupted(meanwhile)
+        finally:
+            self._looking = False
 
     def _alive(self) -> bool:
         transport: Any = self._client.get_transport() if self._client else None
