@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.bootoptions import boot_options, make_boot_options
 from yoctovirt.cli.choice import Checks, choice_options, suite_choice
 from yoctovirt.cli.common import (
-    boot_options,
     build_options,
     load_checked_role,
-    make_boot_options,
     make_build_options,
     offline_option,
     reported,
@@ -84,7 +83,7 @@ def command(
     how = Options(make_boot_options(values), make_build_options(values), force, checks)
     known = {name: with_features(role, how.build.features) for name, role in known.items()}
     screen = Screen()
-    codes = [_host(workspace, chosen, screen, checks) for chosen in hosts]
+    codes = [_host(workspace, chosen, screen, how) for chosen in hosts]
     if not roles:
         return combined_exit_code(codes)
     if wants_set(roles, values) and not one_by_one:
@@ -115,12 +114,14 @@ class Options:
 
 
 def _host(
-    workspace: Workspace, chosen: tuple[Host, Role | None], screen: Screen, checks: Checks
+    workspace: Workspace, chosen: tuple[Host, Role | None], screen: Screen, how: Options
 ) -> int:
     host, role = chosen
     return _finish(
         workspace, host.name, role.name if role else None,
-        lambda record: test_host(record, workspace, chosen, screen, checks.keywords()),
+        lambda record: test_host(
+            record, workspace, chosen, screen, how.checks.keywords(), how.boot
+        ),
     )  # fmt: skip
 
 

@@ -130,6 +130,7 @@ def note_node(record: RunRecord, node: Node) -> None:
             "memory_mib": state.memory_mib,
             "cpus": state.cpus,
             "timings": state.timings,
+            "settled": state.settled or None,
             "command": state.command,
             "console_log": f"console-{state.name}.log",
         }
@@ -152,8 +153,10 @@ def smoke_phase(
 ) -> list[dict[str, Any]]:
     """Run the suites that *nodes* promise as a phase of *record*; *peers* run beside them.
 
-    Raises ChecksFailedError where a check failed; the verdicts are in the record by then.
+    Raises ChecksFailedError where a check failed, BootError where a node broke under the checks;
+    the verdicts are in the record by then.
     """
+    from yoctovirt.smoke.broken import judge_nodes, restarts_counted
     from yoctovirt.smoke.catalog import IMAGE_CHECKS, SERIAL_CHECKS, choose_suites
     from yoctovirt.smoke.runner import judge, lacking_nodes, read_verdicts, run_checks
 
@@ -177,13 +180,15 @@ def smoke_phase(
                 if one.partition("::")[0] in names_of
             ]
         try:
-            run_checks(
-                nodes, workspace, chosen, record.path, log, screen,
-                expression=expression, checks=checks, jobs=jobs, peers=peers,
-            )  # fmt: skip
+            with restarts_counted([*nodes, *peers], record.path):
+                run_checks(
+                    nodes, workspace, chosen, record.path, log, screen,
+                    expression=expression, checks=checks, jobs=jobs, peers=peers,
+                )  # fmt: skip
         finally:
             verdicts = read_verdicts(record.path)
             record.data["checks"] = verdicts
+        judge_nodes(record.path, verdicts)
         judge(verdicts)
     return verdicts
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.bootoptions import boot_options, make_boot_options
 from yoctovirt.cli.choice import choice_options, suite_choice
 from yoctovirt.cli.common import (
-    boot_options,
     choose_image,
     image_options,
     load_checked_role,
-    make_boot_options,
     reported,
     skip_preflight_option,
     workspace_folder,
@@ -107,7 +106,7 @@ def command(
     if one is not None:
         name, role_name = one[0].name, one[1].name if one[1] else None
         with reported(workspace, f"smoke-{name}", role_name, junit) as record:
-            test_host(record, workspace, one, screen, {**choice, **how})
+            test_host(record, workspace, one, screen, {**choice, **how}, make_boot_options(values))
         return
     _check_targets(targets, nodes, workspace)
     built, role = choose_image(workspace, targets[0] if targets else None, deploy_dir, image)
