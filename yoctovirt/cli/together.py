@@ -149,7 +149,8 @@ def boot_set(workspace: Workspace, roles: Sequence[str], values: dict[str, Any])
     """``yoctovirt boot`` of several nodes."""
     from yoctovirt.base.screen import Screen
     from yoctovirt.boot.launcher import BootRequest
-    from yoctovirt.cli.common import choose_image, make_boot_options, recorded
+    from yoctovirt.cli.common import make_boot_options, recorded
+    from yoctovirt.cli.images import choose_image
 
     nodes = named_nodes(roles)
     options = make_set_options(values, len(nodes))
