@@ -199,7 +199,7 @@ def note_unreached(
     """Note the phases and suites that an earlier failure kept from running.
 
     *choice* is what the user chose, as for choose_suites. A suite that was to run and did not
-    is an error in the reports, never a skip.
+    is an error in the reports, never a skip. What was not to run (``until``) is not noted.
     """
     from yoctovirt.smoke.catalog import choose_suites
 
@@ -208,9 +208,13 @@ def note_unreached(
     if broken is None or broken == "smoke":
         return
     reason = f"{broken} {'was interrupted' if phases[broken] == 'interrupted' else 'failed'}"
-    for name in ("boot", "smoke"):
+    until = record.data["until"]
+    for name in ("boot", "smoke")[: {"build": 0, "boot": 1}.get(until, 2)]:
         if name not in phases:
             record.not_run(name, reason)
+    record.save()
+    if until is not None:
+        return
     chosen, left = choose_suites(promises, workspace=workspace.path, **choice)
     record.data["not_run"] = [
         *({"suite": suite.name, "reason": reason, "promised": True} for suite in chosen),
