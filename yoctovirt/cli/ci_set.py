@@ -16,6 +16,7 @@ from yoctovirt.cli.flow import build_phase, note_image, note_unreached, smoke_ph
 from yoctovirt.cli.table import print_verdicts
 from yoctovirt.cli.together import plan_set, set_phase
 from yoctovirt.errors import YoctovirtError, combined_exit_code
+from yoctovirt.report.html import write_together
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
@@ -73,6 +74,9 @@ def ci_set(
             raise
     finally:
         codes = [part.close() for part in parts]
+    if len(parts) > 1:
+        together = write_together([part.record.path for part in parts])
+        click.echo(f"report of all nodes: {together}")
     _print_errors(parts)
     return combined_exit_code(codes)
 

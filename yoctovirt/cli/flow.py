@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from yoctovirt.base.checksums import Checksums
 from yoctovirt.base.record import RunRecord
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.builders import Built, run_builder
@@ -21,18 +22,26 @@ if TYPE_CHECKING:
     from yoctovirt.boot.node import Node
     from yoctovirt.build.kas.builder import KasOptions
 
+#: In the folder of the records: digests of images that were computed already.
+CHECKSUMS = ".checksums.json"
+
 
 def note_image(record: RunRecord, built: Built) -> None:
     """Write into the record which image was used, of which packages and layers."""
     deploy = built.deploy
+    digests = Checksums(record.path.parent / CHECKSUMS).of(deploy.files())
     record.data["image"] = {
         "name": deploy.image,
         "deploy_dir": str(deploy.path),
-        "files": [{"name": path.name, "bytes": path.stat().st_size} for path in deploy.files()],
+        "files": [
+            {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}
+            for path, digest in digests.items()
+        ],
         "distro": deploy.testdata.get("DISTRO"),
         "distro_version": deploy.testdata.get("DISTRO_VERSION"),
         "machine": deploy.testdata.get("MACHINE"),
         "release": built.release,
+        "features": list(built.features),
     }
     record.data["pins"] = package_pins(deploy.packages())
     if built.config is not None:
