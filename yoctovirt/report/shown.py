@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +28,8 @@ _MESSAGES, _MESSAGE = 600_000, 300
 _COMMANDS, _CONSOLE = 40, 4_000
 #: Bytes of markup around the text of a command.
 _MARKUP = 200
-#: The line of a check that did not hold, as pytest shows it in short tracebacks.
-_CONDITION = re.compile(r"^ {4}((?:assert|raise|pytest\.fail|\w+ = |\w+\.\w+\(|with ).*)$", re.M)
+#: What a check asserted, as pytest shows it in short tracebacks.
+_ASSERTED = re.compile(r"^ {4}(assert .*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,19 @@ def _nodes_of(part: Part) -> list[str]:
 
 
 def _condition(detail: str) -> str:
-    found = _CONDITION.findall(detail)
-    return str(found[-1]).strip() if found else ""
+    """Return what the check asserted, without the message; empty where it failed otherwise."""
+    found = _ASSERTED.findall(detail)
+    if not found:
+        return ""
+    line = str(found[-1]).strip()
+    try:
+        (statement,) = ast.parse(line).body
+    except SyntaxError:  # the first line of several
+        return line.removesuffix("(").rstrip(", ")
+    tested = (
+        ast.get_source_segment(line, statement.test) if isinstance(statement, ast.Assert) else None
+    )
+    return f"assert {tested}" if tested else line
 
 
 def _consoles(

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import time
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -322,6 +323,26 @@ def test_a_failed_check_has_what_was_expected_and_the_console_meanwhile(tmp_path
     assert places == sorted(places)
     assert "long after" not in card
     assert card.count("long before") < 60
+
+
+@pytest.mark.parametrize(
+    ("line", "condition"),
+    [
+        ("assert len(told) == 4, f'docker info gave {told}'", "assert len(told) == 4"),
+        ("assert storage in ('overlay2', 'btrfs'), (", "assert storage in ('overlay2', 'btrfs')"),
+        ("assert config is not None, HIDDEN", "assert config is not None"),
+        ("told = node.check(", None),
+        ("raise AssertionError(", None),
+    ],
+)
+def test_the_condition_of_a_check(tmp_path: Path, line: str, condition: str | None) -> None:
+    folder = samples.red_run(tmp_path)
+    checks = samples.checks(red=True)
+    checks[2]["detail"] = f"test_x.py:8: in test_x\n    {line}\nE   no\n"
+    samples.edit(folder, checks=checks[:3])
+    html = render_html(folder)
+    shown = re.findall(r"</dt><dd>The Docker.*?(?:<br><code>(.*?)</code>)?</dd>", html)
+    assert [unescape(text) for text in shown] == [condition or ""]
 
 
 def test_a_silent_console_is_called_silent(tmp_path: Path) -> None:
