@@ -11,6 +11,7 @@ import click
 from yoctovirt.base.record import exit_code_of
 from yoctovirt.boot.launcher import BootRequest
 from yoctovirt.cli import print_error
+from yoctovirt.cli.closing import state
 from yoctovirt.cli.common import reported
 from yoctovirt.cli.flow import build_phase, note_image, note_unreached, smoke_phase
 from yoctovirt.cli.table import print_verdicts
@@ -76,6 +77,7 @@ def ci_set(
         codes = [part.close() for part in parts]
     if len(parts) > 1:
         together = write_together([part.record.path for part in parts])
+        state(workspace, parts[0].record.path)
         click.echo(f"report of all nodes: {together}")
     _print_errors(parts)
     return combined_exit_code(codes)

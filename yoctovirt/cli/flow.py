@@ -13,7 +13,7 @@ from yoctovirt.build.builders import Built, run_builder
 from yoctovirt.cli.common import use_site
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
-from yoctovirt.errors import UsageError
+from yoctovirt.errors import UsageError, YoctovirtError
 from yoctovirt.pins.layers import layer_pins
 from yoctovirt.pins.packages import package_pins
 
@@ -141,9 +141,22 @@ def note_node(record: RunRecord, node: Node) -> None:
             "timings": state.timings,
             "command": state.command,
             "console_log": f"console-{state.name}.log",
+            "qemu": _qemu_version(node),
         }
     )
     record.save()
+
+
+def _qemu_version(node: Node) -> str | None:
+    """Return what QEMU says of itself (QMP: query-version); None for a host."""
+    if node.state.kind != "qemu":
+        return None
+    try:
+        told = node.qmp.execute("query-version")
+        number = ".".join(str(told["qemu"][part]) for part in ("major", "minor", "micro"))
+        return f"{number} {told['package']}".strip()
+    except (YoctovirtError, KeyError, TypeError):
+        return None  # a node that has just died says so itself
 
 
 def smoke_phase(

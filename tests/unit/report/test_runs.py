@@ -251,11 +251,15 @@ def test_nothing_differs(runs: Runs) -> None:
     assert "would be compared with itself" in runs.call("compare", last, code=2).stderr
 
 
-def test_open_makes_the_report_that_is_missing(runs: Runs) -> None:
+def test_open_draws_the_report_that_is_missing_beside_the_record(runs: Runs) -> None:
     record = runs.make(red=True)
+    before = sorted(record.path.iterdir())
     page = Path(runs.call("open").stdout.strip())
-    assert page == record.path / "report.html"
+    assert page == runs.folder / ".reports" / f"{record.path.name}.html"
     assert "docker::daemon" in page.read_text()
+    assert sorted(record.path.iterdir()) == before
+    (record.path / "report.html").write_text("its own")
+    assert Path(runs.call("open").stdout.strip()) == record.path / "report.html"
 
 
 def test_report_of_several_runs_is_one_page(runs: Runs, tmp_path: Path) -> None:
