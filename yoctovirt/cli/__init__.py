@@ -37,6 +37,7 @@ VERBS = {
     "sharing": "Measure what one role takes from the sstate of another.",
     "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
     "runs": "Work on run records: list, show, compare, open, prune.",
+    "verify": "Say whether a run record is what its statement (in-toto, SLSA) says.",
     "build-stats": "Show what a build did and where its time went, or compare two.",
     "warm": "List or drop the states that --warm has kept.",
     "clean": "Say what the workspace occupies, and free it.",

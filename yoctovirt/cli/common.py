@@ -177,7 +177,7 @@ def command_line() -> str:
 
 
 @contextmanager
-def recorded(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
+def _opened(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
     """Yield a run record that is closed with whatever ends the block."""
     from yoctovirt.base.record import RunRecord
 
@@ -191,37 +191,34 @@ def recorded(workspace: Workspace, name: str, role: str | None) -> Iterator[RunR
 
 
 @contextmanager
+def recorded(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
+    """Yield a run record; whatever ends the block, it is closed and states what is in it."""
+    from yoctovirt.cli.closing import state
+
+    record: RunRecord | None = None
+    try:
+        with _opened(workspace, name, role) as record:
+            yield record
+    finally:
+        if record is not None:
+            state(workspace, record.path)
+
+
+@contextmanager
 def reported(
     workspace: Workspace, name: str, role: str | None, junit: Path | None = None
 ) -> Iterator[RunRecord]:
     """Like :func:`recorded`, with JUnit and HTML written whatever the outcome was."""
+    from yoctovirt.cli.closing import state, write_reports
     from yoctovirt.errors import UsageError
 
     if junit is not None and not junit.absolute().parent.is_dir():
         raise UsageError(f"--junit {junit}: there is no folder {junit.absolute().parent}")
     record: RunRecord | None = None
     try:
-        with recorded(workspace, name, role) as record:
+        with _opened(workspace, name, role) as record:
             yield record
     finally:
         if record is not None:
-            _write_reports(record, junit)
-
-
-def _write_reports(record: RunRecord, junit: Path | None) -> None:
-    import shutil
-
-    from yoctovirt.report.html import write_html
-    from yoctovirt.report.junit import write_junit
-
-    written = write_junit(record.path)
-    if junit is not None:
-        shutil.copyfile(written, junit)
-    report = write_html(record.path)
-    click.echo()
-    click.echo(f"result: {record.data['result']} (exit code {record.data['exit_code']})")
-    if record.data["retries"]:
-        tries = len(record.data["retries"])
-        click.echo(f"retries: {tries} ({record.data['retries'][0]['phase']}; see run.json)")
-    click.echo(f"record: {record.path}")
-    click.echo(f"report: {report}")
+            write_reports(record, junit)
+            state(workspace, record.path)

@@ -145,10 +145,11 @@ def _boot_and_test(
 
 
 def _keep_console(run: str, name: str, record: Path) -> None:
-    """Copy the console log of a node that somebody else has booted into our record."""
-    source = Path(run) / f"console-{name}.log"
-    if source.is_file():
-        shutil.copyfile(source, record / source.name)
+    """Copy the console log of a node that somebody else has booted into our record, dated."""
+    for file in (f"console-{name}.log", f"console-{name}.log.times"):
+        source = Path(run) / file
+        if source.is_file():
+            shutil.copyfile(source, record / file)
 
 
 def _check_choice(choice: dict[str, Any], workspace: Path | None) -> None:
