@@ -77,10 +77,7 @@ def compare(node: Node, python: str) -> None:
 
 
 def boot(folder: Path) -> None:
-    for words in (
-        ["build", "reference"],
-        ["boot", "reference", "--detach", "--no-kvm", "--no-settle"],
-    ):
+    for words in (["build", "reference"], ["boot", "reference", "--detach", "--no-kvm"]):
         subprocess.run([*CALL, str(folder), *words], check=True, capture_output=True)
 
 
