@@ -40,6 +40,8 @@ help:
 .venv-stamps/dev: pyproject.toml .venv-stamps/host-test
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	# Only for the axe-core in it, which the tests of the report use: without Playwright itself.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'axe-playwright-python>=0.1.8'
 	@touch .venv-stamps/host-demo .venv-stamps/run $@
 
 demo: .venv-stamps/run

@@ -21,22 +21,21 @@ def size(folder: Path, pattern: str) -> int:
     return sum(path.stat().st_size for path in folder.glob(pattern))
 
 
-def moments(warm: Path) -> dict[str, Callable[[], bool]]:
-    """Return the moments of a save at which it is cut, in their order."""
-    return {
-        "memory is written": lambda: size(warm, "*.tmp-*/reference/state") > 20 << 20,
-        "disks are copied": lambda: size(warm, "*.tmp-*/reference/disks/*.qcow2") > 0,
-        "all but the last word": lambda: any(warm.glob("*.tmp-*/reference/id")),
-    }
+#: The moments of a save at which it is cut, in their order.
+MOMENTS: dict[str, Callable[[Path, int], bool]] = {
+    "memory is written": lambda warm, pid: size(warm, f"*.tmp-{pid}/*/state") > 20 << 20,
+    "disks are copied": lambda warm, pid: size(warm, f"*.tmp-{pid}/*/disks/*.qcow2") > 0,
+    "all but the last word": lambda warm, pid: any(warm.glob(f"*.tmp-{pid}/*/id")),
+}
 
 
 def test_kill_9_in_a_save(fresh: Yoctovirt) -> None:
     warm = fresh.workspace / "warm"
-    for what, reached in moments(warm).items():
+    for what, reached in MOMENTS.items():
         process = fresh.start("boot", "reference", "--warm", *LIGHT)
         end = time.monotonic() + 900
         # Not wait_for(): it looks too seldom for some of them.
-        while not reached() and process.poll() is None and time.monotonic() < end:
+        while not reached(warm, process.pid) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.001)
         whole = [path.parent.name for path in warm.glob("*/warm.json")]
         os.kill(process.pid, signal.SIGKILL)

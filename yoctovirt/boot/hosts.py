@@ -116,14 +116,6 @@ def _host(name: str, ssh: str, entry: dict[str, Any], where: str) -> Host:
     return Host(name, match[2].strip("[]"), match[1] or "root", port, key, **rest)
 
 
-def find_host(workspace: Workspace, name: str) -> Host:
-    """Return the host *name* of nodes.yml; raise UsageError with near matches."""
-    hosts = load_hosts(workspace)
-    if name not in hosts:
-        raise UsageError(f"{NODES_FILE} has no node {name!r}", did_you_mean(name, hosts))
-    return hosts[name]
-
-
 def find_any_node(workspace: Workspace, name: str) -> Node:
     """Return the running node *name*, or the host of nodes.yml; UsageError for neither."""
     nodes, hosts = running_nodes(workspace), load_hosts(workspace)

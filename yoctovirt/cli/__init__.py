@@ -18,6 +18,7 @@ from yoctovirt.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, YoctovirtEr
 VERBS = {
     "build": "Build the images of roles.",
     "fetch": "Fetch all sources of a role, and say what could not be had.",
+    "bundle": "Pack a built image into one file for another machine.",
     "boot": "Start the node of a built role and wait until it can be used.",
     "smoke": "Run the smoke suites on a node.",
     "ci": "Build, boot and smoke-test roles, write the report, give one exit code.",
@@ -36,6 +37,7 @@ VERBS = {
     "sharing": "Measure what one role takes from the sstate of another.",
     "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
     "runs": "Work on run records: list, show, compare, open, prune.",
+    "verify": "Say whether a run record is what its statement (in-toto, SLSA) says.",
     "build-stats": "Show what a build did and where its time went, or compare two.",
     "warm": "List or drop the states that --warm has kept.",
     "clean": "Say what the workspace occupies, and free it.",

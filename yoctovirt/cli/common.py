@@ -14,7 +14,6 @@ import click
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
-    from yoctovirt.build.builders import Built
     from yoctovirt.build.kas.builder import KasOptions
     from yoctovirt.config.roles import Role
     from yoctovirt.config.site import Site
@@ -97,20 +96,6 @@ def opened_places(ctx: click.Context) -> Iterator[Places]:
         yield places
 
 
-def image_options(function: Function) -> Function:
-    """Add the options that choose an image built elsewhere."""
-    for option in (
-        click.option("--image", metavar="NAME", help="Image of the deploy directory."),
-        click.option(
-            "--deploy-dir",
-            type=click.Path(path_type=Path),
-            help="Use images that were built elsewhere.",
-        ),
-    ):
-        function = option(function)
-    return function
-
-
 def load_checked_role(name: str, workspace: Path | None) -> Role:
     """Return the role *name*, ours or of the *workspace*, its promises known to the smoke room."""
     from yoctovirt.config.roles import load_role
@@ -119,29 +104,6 @@ def load_checked_role(name: str, workspace: Path | None) -> Role:
     role = load_role(name, workspace)
     check_promises(role.promises, str(role.source), workspace)
     return role
-
-
-def choose_image(
-    workspace: Workspace, role_name: str | None, deploy_dir: Path | None, image: str | None
-) -> tuple[Built, Role | None]:
-    """Return the image to boot and its role.
-
-    Without a role: the one that the deploy directory names, or the one built last.
-    """
-    from yoctovirt.build.builders import Built, last_built, what_was_built
-    from yoctovirt.build.deploydir import open_deploy_dir
-    from yoctovirt.config.features import with_features
-    from yoctovirt.config.roles import role_files
-
-    if deploy_dir is None:
-        role = load_checked_role(role_name or last_built(workspace), workspace.path)
-        done = what_was_built(role, workspace)
-        return done, with_features(role, done.features)
-    built = Built(open_deploy_dir(deploy_dir, image))
-    named = role_name or built.deploy.testdata.get("YOCTOVIRT_ROLE")
-    if named is None or (role_name is None and named not in role_files(workspace.path)):
-        return built, None
-    return built, load_checked_role(named, workspace.path)
 
 
 #: For verbs that build or boot.
@@ -215,7 +177,7 @@ def command_line() -> str:
 
 
 @contextmanager
-def recorded(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
+def _opened(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
     """Yield a run record that is closed with whatever ends the block."""
     from yoctovirt.base.record import RunRecord
 
@@ -229,34 +191,34 @@ def recorded(workspace: Workspace, name: str, role: str | None) -> Iterator[RunR
 
 
 @contextmanager
+def recorded(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
+    """Yield a run record; whatever ends the block, it is closed and states what is in it."""
+    from yoctovirt.cli.closing import state
+
+    record: RunRecord | None = None
+    try:
+        with _opened(workspace, name, role) as record:
+            yield record
+    finally:
+        if record is not None:
+            state(workspace, record.path)
+
+
+@contextmanager
 def reported(
     workspace: Workspace, name: str, role: str | None, junit: Path | None = None
 ) -> Iterator[RunRecord]:
     """Like :func:`recorded`, with JUnit and HTML written whatever the outcome was."""
+    from yoctovirt.cli.closing import state, write_reports
     from yoctovirt.errors import UsageError
 
     if junit is not None and not junit.absolute().parent.is_dir():
         raise UsageError(f"--junit {junit}: there is no folder {junit.absolute().parent}")
     record: RunRecord | None = None
     try:
-        with recorded(workspace, name, role) as record:
+        with _opened(workspace, name, role) as record:
             yield record
     finally:
         if record is not None:
-            _write_reports(record, junit)
-
-
-def _write_reports(record: RunRecord, junit: Path | None) -> None:
-    import shutil
-
-    from yoctovirt.report.html import write_html
-    from yoctovirt.report.junit import write_junit
-
-    written = write_junit(record.path)
-    if junit is not None:
-        shutil.copyfile(written, junit)
-    report = write_html(record.path)
-    click.echo()
-    click.echo(f"result: {record.data['result']} (exit code {record.data['exit_code']})")
-    click.echo(f"record: {record.path}")
-    click.echo(f"report: {report}")
+            write_reports(record, junit)
+            state(workspace, record.path)

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from yoctovirt.base.checksums import Checksums
 from yoctovirt.base.record import RunRecord
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.builders import Built, run_builder
 from yoctovirt.cli.common import use_site
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
-from yoctovirt.errors import UsageError
+from yoctovirt.errors import UsageError, YoctovirtError
 from yoctovirt.pins.layers import layer_pins
 from yoctovirt.pins.packages import package_pins
 
@@ -21,18 +22,26 @@ if TYPE_CHECKING:
     from yoctovirt.boot.node import Node
     from yoctovirt.build.kas.builder import KasOptions
 
+#: In the folder of the records: digests of images that were computed already.
+CHECKSUMS = ".checksums.json"
+
 
 def note_image(record: RunRecord, built: Built) -> None:
     """Write into the record which image was used, of which packages and layers."""
     deploy = built.deploy
+    digests = Checksums(record.path.parent / CHECKSUMS).of(deploy.files())
     record.data["image"] = {
         "name": deploy.image,
         "deploy_dir": str(deploy.path),
-        "files": [{"name": path.name, "bytes": path.stat().st_size} for path in deploy.files()],
+        "files": [
+            {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}
+            for path, digest in digests.items()
+        ],
         "distro": deploy.testdata.get("DISTRO"),
         "distro_version": deploy.testdata.get("DISTRO_VERSION"),
         "machine": deploy.testdata.get("MACHINE"),
         "release": built.release,
+        "features": list(built.features),
     }
     record.data["pins"] = package_pins(deploy.packages())
     if built.config is not None:
@@ -133,9 +142,22 @@ def note_node(record: RunRecord, node: Node) -> None:
             "settled": state.settled or None,
             "command": state.command,
             "console_log": f"console-{state.name}.log",
+            "qemu": _qemu_version(node),
         }
     )
     record.save()
+
+
+def _qemu_version(node: Node) -> str | None:
+    """Return what QEMU says of itself (QMP: query-version); None for a host."""
+    if node.state.kind != "qemu":
+        return None
+    try:
+        told = node.qmp.execute("query-version")
+        number = ".".join(str(told["qemu"][part]) for part in ("major", "minor", "micro"))
+        return f"{number} {told['package']}".strip()
+    except (YoctovirtError, KeyError, TypeError):
+        return None  # a node that has just died says so itself
 
 
 def smoke_phase(
@@ -199,7 +221,7 @@ def note_unreached(
     """Note the phases and suites that an earlier failure kept from running.
 
     *choice* is what the user chose, as for choose_suites. A suite that was to run and did not
-    is an error in the reports, never a skip.
+    is an error in the reports, never a skip. What was not to run (``until``) is not noted.
     """
     from yoctovirt.smoke.catalog import choose_suites
 
@@ -208,9 +230,13 @@ def note_unreached(
     if broken is None or broken == "smoke":
         return
     reason = f"{broken} {'was interrupted' if phases[broken] == 'interrupted' else 'failed'}"
-    for name in ("boot", "smoke"):
+    until = record.data["until"]
+    for name in ("boot", "smoke")[: {"build": 0, "boot": 1}.get(until, 2)]:
         if name not in phases:
             record.not_run(name, reason)
+    record.save()
+    if until is not None:
+        return
     chosen, left = choose_suites(promises, workspace=workspace.path, **choice)
     record.data["not_run"] = [
         *({"suite": suite.name, "reason": reason, "promised": True} for suite in chosen),

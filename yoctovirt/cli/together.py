@@ -150,7 +150,8 @@ def boot_set(workspace: Workspace, roles: Sequence[str], values: dict[str, Any])
     from yoctovirt.base.screen import Screen
     from yoctovirt.boot.launcher import BootRequest
     from yoctovirt.cli.bootoptions import make_boot_options
-    from yoctovirt.cli.common import choose_image, recorded
+    from yoctovirt.cli.common import recorded
+    from yoctovirt.cli.images import choose_image
 
     nodes = named_nodes(roles)
     options = make_set_options(values, len(nodes))
