@@ -13,6 +13,7 @@ STEPS = {
     "init": "kernel",
     "login": "init, services",
     "ssh": "network, sshd",
+    "settled": "the rest of init",
 }
 _TICKS = 4
 
