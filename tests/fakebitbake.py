@@ -91,6 +91,21 @@ if do == "fail":
     say("ERROR: Task (/x/poky/meta/recipes-core/busybox/busybox_1.36.1.bb:do_compile) failed with "
         "exit code '1'")
     sys.exit(1)
+if do in ("refused", "absent"):
+    # A source whose server is down for as many builds as "down" says, or does not have it.
+    down = control / "down"
+    left = int(down.read_text()) if down.exists() else 1
+    if do == "absent" or left:
+        down.write_text(str(left - 1))
+        why = "Connection refused" if do == "refused" else "2026-11-21 ERROR 404: Not Found."
+        log = build / "tmp/work/core2-64/zlib/1.3/temp/log.do_fetch.77"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"DEBUG: Fetching http://s.invalid/z using command 'wget'\\n{{why}}\\n"
+                       "ERROR: Bitbake Fetcher Error: FetchError('Unable to fetch URL from any "
+                       "source.', 'http://s.invalid/z.tar.gz')\\n")
+        say(f"ERROR: Logfile of failure stored in: {{log}}")
+        say("ERROR: Task (/x/poky/meta/zlib_1.3.bb:do_fetch) failed with exit code '1'")
+        sys.exit(1)
 if do == "wait":
     (control / "waiting").touch()
     while len(hits) < 2 and not ((control / "finish").exists() and hits):

@@ -57,9 +57,17 @@ class UsageError(YoctovirtError):
 
 
 class InfrastructureError(YoctovirtError):
-    """The host, the network or a mirror cannot do what is needed."""
+    """The host, the network or a mirror cannot do what is needed.
+
+    *passing*: it may be over when one tries again (a server that does not answer). A full disk
+    or a missing program is not.
+    """
 
     exit_code = EXIT_INFRASTRUCTURE
+
+    def __init__(self, message: str, hint: str = "", *, passing: bool = False) -> None:
+        super().__init__(message, hint)
+        self.passing = passing
 
 
 class BuildError(YoctovirtError):

@@ -16,15 +16,12 @@ from yoctovirt.base.screen import Screen
 from yoctovirt.boot.launcher import Launch
 from yoctovirt.boot.node import Node
 from yoctovirt.boot.resume import DISKS, KEY_FILE, STATE_FILE, freshen
+from yoctovirt.boot.settle import settle
 from yoctovirt.boot.warm import Entry, Warm, remove_unfinished, write_entry
 from yoctovirt.errors import BootError, YoctovirtError
 
-#: Seconds, scaled: for what the boot has started to be up, and to write a state.
-SETTLE_SECONDS, SAVE_SECONDS = 120.0, 60.0
-#: Daemons that are still on their way would start again and again, once a resume.
-_SETTLED = (
-    "if [ -d /run/systemd/system ]; then systemctl is-system-running --wait >/dev/null; fi; sync"
-)
+#: Seconds, scaled, to write a state.
+SAVE_SECONDS = 60.0
 
 
 def keep(warm: Warm, launches: Mapping[str, Launch], screen: Screen) -> Entry | None:
@@ -39,7 +36,12 @@ def keep(warm: Warm, launches: Mapping[str, Launch], screen: Screen) -> Entry | 
     try:
         start = time.monotonic()
         remove_unfinished(warm.workspace)
-        entry = _keep(warm, {name: launch.node for name, launch in launches.items()})
+        nodes = {name: launch.node for name, launch in launches.items()}
+        for node in nodes.values():
+            # Daemons that are still on their way would start again and again, once a resume.
+            if not node.state.settled:
+                settle(node, screen)
+        entry = _keep(warm, nodes)
         warm.drop_outdated()
         screen.note(
             f"state kept for the next --warm: {human_bytes(entry.bytes())} in {entry.folder} "
@@ -55,7 +57,7 @@ def keep(warm: Warm, launches: Mapping[str, Launch], screen: Screen) -> Entry | 
 
 def _keep(warm: Warm, nodes: dict[str, Node]) -> Entry:
     for node in nodes.values():
-        node.run(_SETTLED, timeout=SETTLE_SECONDS)
+        node.run("sync", timeout=SAVE_SECONDS)
     work = warm.folder.with_name(f"{warm.folder.name}.tmp-{os.getpid()}")
     machines: dict[str, str] = {}
     try:

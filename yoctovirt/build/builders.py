@@ -128,6 +128,7 @@ def _publish(build_dir: Path, built: Built) -> None:
         "release": built.release,
         "runqemu": str(built.runqemu) if built.runqemu else None,
         "features": list(built.features),
+        "config": built.config,
     }
     try:
         write_atomically(build_dir / _DEPLOYED, json.dumps(about) + "\n")
@@ -156,6 +157,7 @@ def what_was_built(role: Role, workspace: Workspace) -> Built:
         open_deploy_dir(link.resolve(), about.get("image")),
         about.get("release"),
         Path(runqemu) if runqemu else None,
+        about.get("config"),
         features=tuple(about.get("features", ())),
     )
 

@@ -8,16 +8,19 @@ writes the same, plus SSH keys and ``SHA256SUMS``.
 from __future__ import annotations
 
 import json
+import os
 import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yoctovirt.base.files import sha256_file
 from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.build.qemuboot import QemuBoot, load_qemuboot
-from yoctovirt.errors import BuildError, UsageError
+from yoctovirt.errors import BuildError, InfrastructureError, UsageError
 
+SUMS = "SHA256SUMS"
 CLIENT_KEY = "id_ed25519"
 HOST_KEY = "ssh_host_ed25519_key.pub"
 
@@ -93,6 +96,38 @@ def open_deploy_dir(path: Path, image: str | None = None) -> DeployDir:
         client_key=key if key.is_file() else None,
         host_key=host_key.read_text().strip() if host_key.is_file() else None,
     )
+
+
+def check_sums(deploy: DeployDir) -> int:
+    """Compare what a boot uses of *deploy* with its ``SHA256SUMS``; return how many files.
+
+    0 where there is no such file: bitbake writes none. Raises InfrastructureError where a file
+    is another one, UsageError where the list cannot be read.
+    """
+    listing = deploy.path / SUMS
+    if not listing.is_file():
+        return 0
+    wanted: dict[str, str] = {}
+    for number, line in enumerate(listing.read_text(errors="replace").splitlines(), 1):
+        match = re.fullmatch(r"([0-9a-f]{64}) [ *](?:\./)?(.+)", line)
+        if match is None:
+            raise UsageError(
+                f"{listing}:{number}: no line of sha256sum: {line[:80]!r}",
+                "make it again: sha256sum FILES > SHA256SUMS",
+            )
+        wanted[match[2]] = match[1]
+    seen = 0
+    beside = [deploy.manifest, deploy.path / f"{deploy.image}.testdata.json", deploy.kernel,
+              deploy.rootfs, deploy.qemuboot.source, *deploy.qemuboot.deployed_files()]  # fmt: skip
+    for path in dict.fromkeys(path for path in beside if path is not None and path.is_file()):
+        digest = wanted.get(os.path.relpath(path, deploy.path))
+        if digest is not None and sha256_file(path) != digest:
+            raise InfrastructureError(
+                f"{path} does not fit its checksum in {listing}",
+                "copy the folder again, whole; where you changed it yourself, remove SHA256SUMS",
+            )
+        seen += digest is not None
+    return seen
 
 
 def _choose(path: Path, image: str | None) -> Path:

@@ -18,6 +18,7 @@ from yoctovirt.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, YoctovirtEr
 VERBS = {
     "build": "Build the images of roles.",
     "fetch": "Fetch all sources of a role, and say what could not be had.",
+    "bundle": "Pack a built image into one file for another machine.",
     "boot": "Start the node of a built role and wait until it can be used.",
     "smoke": "Run the smoke suites on a node.",
     "ci": "Build, boot and smoke-test roles, write the report, give one exit code.",

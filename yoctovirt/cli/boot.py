@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.bootoptions import boot_options, make_boot_options
 from yoctovirt.cli.common import (
-    boot_options,
-    choose_image,
-    image_options,
-    make_boot_options,
     recorded,
     skip_preflight_option,
     workspace_of,
 )
+from yoctovirt.cli.images import choose_image, image_options
 from yoctovirt.cli.together import boot_set, set_options, wants_set
 
 if TYPE_CHECKING:
@@ -42,6 +40,7 @@ def command(
     console: bool,
     deploy_dir: Path | None,
     image: str | None,
+    bundle: Path | None,
     **values: Any,
 ) -> None:
     """Start the node of ROLE (default: the one built last) and wait until it can be used.
@@ -61,10 +60,10 @@ def command(
             "--console and --detach exclude each other",
             "boot with --detach, then use 'yoctovirt console NODE'",
         )
-    workspace = workspace_of(ctx, create=deploy_dir is not None)
+    workspace = workspace_of(ctx, create=bool(deploy_dir or bundle))
     if wants_set(roles, values):
         single = {"--name": name, "--console": console, "--deploy-dir": deploy_dir,
-                  "--image": image, "--ssh-port": values["ssh_port"],
+                  "--image": image, "--from": bundle, "--ssh-port": values["ssh_port"],
                   "--forward of a port": [one for one in make_boot_options(values).forwards
                                           if one.host]}  # fmt: skip
         for option, value in single.items():
@@ -76,7 +75,7 @@ def command(
         boot_set(workspace, roles, {**values, "detach": detach})
         return
     role = roles[0] if roles else None
-    built, found = choose_image(workspace, role, deploy_dir, image)
+    built, found = choose_image(workspace, role, deploy_dir, image, bundle)
     node_name = name or (found.name if found else "node")
     _check_name(node_name)
     options = make_boot_options(values)
@@ -119,7 +118,7 @@ def _print_ways_in(node: Node) -> None:
     from yoctovirt.base.process import paste_form
 
     state = node.state
-    names = {"login": "login", "ssh": "SSH"}
+    names = {"login": "login", "ssh": "SSH", "settled": "settled"}
     timings = state.timings
     times = [f"{word} after {timings[key]:.1f} s" for key, word in names.items() if key in timings]
     click.echo(

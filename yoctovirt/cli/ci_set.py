@@ -11,9 +11,10 @@ import click
 from yoctovirt.base.record import exit_code_of
 from yoctovirt.boot.launcher import BootRequest
 from yoctovirt.cli import print_error
+from yoctovirt.cli.ci_image import image_phase
 from yoctovirt.cli.closing import state
 from yoctovirt.cli.common import reported
-from yoctovirt.cli.flow import build_phase, note_image, note_unreached, smoke_phase
+from yoctovirt.cli.flow import note_image, note_unreached, smoke_phase
 from yoctovirt.cli.table import print_verdicts
 from yoctovirt.cli.together import plan_set, set_phase
 from yoctovirt.errors import YoctovirtError, combined_exit_code
@@ -33,17 +34,18 @@ if TYPE_CHECKING:
 class _Part:
     """One node with the record of its own run."""
 
-    def __init__(self, workspace: Workspace, name: str, role: Role, checks: Checks) -> None:
+    def __init__(self, workspace: Workspace, name: str, role: Role, how: Options) -> None:
         self.name, self.role = name, role
-        self._workspace, self._checks = workspace, checks
+        self._workspace, self._how = workspace, how
         self.built: Built | None = None
         self.error: BaseException | None = None
         self._context: AbstractContextManager[RunRecord] = reported(workspace, name, role.name)
         self.record = self._context.__enter__()
+        self.record.data["until"] = how.until if how.until != "smoke" else None
 
     def close(self) -> int:
         """Finish the record, write its reports; return the exit code."""
-        note_unreached(self.record, self.role.promises, self._workspace, **self._checks.suites)
+        note_unreached(self.record, self.role.promises, self._workspace, **self._how.checks.suites)
         print_verdicts(self.record.data)
         error = self.error
         self._context.__exit__(type(error) if error else None, error, None)
@@ -62,11 +64,11 @@ def ci_set(
     A record is written for each node. What could not be built is left out of the set.
     """
     plan_set([(name, role.name) for name, role in nodes], options)
-    parts = [_Part(workspace, name, role, how.checks) for name, role in nodes]
+    parts = [_Part(workspace, name, role, how) for name, role in nodes]
     try:
         _build(workspace, parts, how, screen)
         ready = [part for part in parts if part.error is None]
-        if ready:
+        if ready and how.until != "build":
             _boot_and_smoke(workspace, ready, how, options, screen)
     except BaseException as error:
         for part in parts:
@@ -102,11 +104,10 @@ def _build(workspace: Workspace, parts: Sequence[_Part], how: Options, screen: S
         earlier = first.setdefault(part.role.name, part)
         try:
             if earlier is part:
-                part.built = build_phase(
-                    part.record, workspace, part.role, screen, force=how.force, options=how.build
-                )
+                part.built = image_phase(part.record, workspace, part.role, how, screen)
             else:
-                with part.record.phase("build") as details:
+                name = "unpack" if part.role.name in how.bundles else "build"
+                with part.record.phase(name) as details:
                     details["same_image_as"] = earlier.name
                     if earlier.error is not None:
                         raise earlier.error
@@ -137,12 +138,12 @@ def _boot_and_smoke(
     records = [part.record for part in parts]
     with set_phase(records, requests, members, options, screen) as found:
         with found.watched():
-            for part in parts:
+            for part in parts if how.until == "smoke" else ():
                 _smoke(workspace, part, found, screen, how.checks)
         verdict = found.verdict()
     for part in parts:
         unfinished = part.name in found.stopped and (
-            part.error is not None or not part.record.data["checks"]
+            part.error is not None or (how.until == "smoke" and not part.record.data["checks"])
         )
         if part.name in found.died or unfinished:
             part.error = verdict

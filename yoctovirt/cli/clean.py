@@ -14,9 +14,12 @@ from yoctovirt.cli.common import workspace_of
 @click.option("--builds", is_flag=True, help="Remove the build directories.")
 @click.option("--runs", is_flag=True, help="Remove all run records but the newest of each kind.")
 @click.option("--warm", is_flag=True, help="Remove the states that --warm has kept.")
+@click.option("--bundles", is_flag=True, help="Remove the bundles that were unpacked.")
 @click.option("--cache", is_flag=True, help="Remove the images in the cache of the debian builder.")
 @click.pass_context
-def command(ctx: click.Context, builds: bool, runs: bool, warm: bool, cache: bool) -> None:
+def command(
+    ctx: click.Context, builds: bool, runs: bool, warm: bool, bundles: bool, cache: bool
+) -> None:
     """Say what the workspace occupies; with an option, remove that."""
     from yoctovirt.base.files import human_bytes, tree_bytes
     from yoctovirt.boot.node import running_nodes
@@ -32,10 +35,11 @@ def command(ctx: click.Context, builds: bool, runs: bool, warm: bool, cache: boo
         ),
         ("runs", runs, _old_records(workspace.runs)),
         ("warm", warm, sorted(path for path in warm_dir(workspace).glob("*/"))),
+        ("bundles", bundles, sorted(path for path in workspace.bundles.glob("[!.]*/"))),
         ("cache", cache, sorted((workspace.cache_dir / "debian").glob("[!.]*/"))),
     ]
     nodes = running_nodes(workspace)
-    if nodes and (builds or runs or warm or cache):
+    if nodes and (builds or runs or warm or bundles or cache):
         raise UsageError(
             f"nodes are running on what would be removed: {', '.join(nodes)}",
             "stop them with 'yoctovirt stop --all'",

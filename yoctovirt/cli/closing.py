@@ -25,6 +25,9 @@ def write_reports(record: RunRecord, junit: Path | None) -> None:
     report = write_html(record.path)
     click.echo()
     click.echo(f"result: {record.data['result']} (exit code {record.data['exit_code']})")
+    if record.data["retries"]:
+        tries = len(record.data["retries"])
+        click.echo(f"retries: {tries} ({record.data['retries'][0]['phase']}; see run.json)")
     click.echo(f"record: {record.path}")
     click.echo(f"report: {report}")
 

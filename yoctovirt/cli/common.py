@@ -14,8 +14,6 @@ import click
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
-    from yoctovirt.boot.qemuargs import BootOptions
-    from yoctovirt.build.builders import Built
     from yoctovirt.build.kas.builder import KasOptions
     from yoctovirt.config.roles import Role
     from yoctovirt.config.site import Site
@@ -98,96 +96,6 @@ def opened_places(ctx: click.Context) -> Iterator[Places]:
         yield places
 
 
-def boot_options(function: Function) -> Function:
-    """Add the options of a boot; they come as keywords for :func:`make_boot_options`."""
-    for option in reversed(
-        (
-            click.option("--kvm/--no-kvm", default=None, help="Insist on KVM, or on TCG."),
-            click.option("--memory", type=click.IntRange(32), metavar="MIB", help="Memory in MiB."),
-            click.option("--cpus", "--smp", type=click.IntRange(1), help="Number of CPUs (-smp)."),
-            click.option(
-                "--qemuparams", multiple=True, metavar="ARGS", help="Extra QEMU arguments."
-            ),
-            click.option(
-                "--bootparams", multiple=True, metavar="ARGS", help="Extra kernel arguments."
-            ),
-            click.option(
-                "--ssh-port",
-                type=click.IntRange(1, 65535),
-                help="Port of 127.0.0.1 for SSH (default: a free one).",
-            ),
-            click.option(
-                "--forward",
-                "forwards",
-                multiple=True,
-                metavar="[ADDR:]HOST:GUEST",
-                help="Forward a TCP port of this host into the node, such as 8080:80.",
-            ),
-            click.option(
-                "--disk", "disks", multiple=True, metavar="SIZE", help="An empty disk, such as 10G."
-            ),
-            click.option(
-                "--persist",
-                is_flag=True,
-                help="Keep what the node writes, for the next boot of that name (persist/).",
-            ),
-            click.option(
-                "--warm",
-                is_flag=True,
-                help="Resume the state that is kept of this node; without one boot, and keep it.",
-            ),
-            click.option(
-                "--login-timeout", type=float, metavar="S", help="Seconds until the login prompt."
-            ),
-            click.option("--ssh-timeout", type=float, metavar="S", help="Seconds until SSH."),
-            click.option(
-                "--timeout-scale",
-                type=click.FloatRange(0.1, 100),
-                default=1.0,
-                show_default=True,
-                help="Factor for all deadlines, for a slow host.",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
-
-
-def image_options(function: Function) -> Function:
-    """Add the options that choose an image built elsewhere."""
-    for option in (
-        click.option("--image", metavar="NAME", help="Image of the deploy directory."),
-        click.option(
-            "--deploy-dir",
-            type=click.Path(path_type=Path),
-            help="Use images that were built elsewhere.",
-        ),
-    ):
-        function = option(function)
-    return function
-
-
-BOOT_KEYS = (
-    "kvm", "memory", "cpus", "qemuparams", "bootparams",
-    "ssh_port", "persist", "warm", "login_timeout", "ssh_timeout", "timeout_scale",
-)  # fmt: skip
-
-
-def make_boot_options(values: dict[str, Any]) -> BootOptions:
-    """Return the BootOptions in the keywords of a verb."""
-    from yoctovirt.boot.disks import parse_size
-    from yoctovirt.boot.forwards import parse_forward
-    from yoctovirt.boot.qemuargs import BootOptions
-
-    chosen = {key: values[key] for key in BOOT_KEYS}
-    return BootOptions(
-        **chosen,
-        disks=tuple(parse_size(text) for text in values["disks"]),
-        forwards=tuple(parse_forward(text) for text in values["forwards"]),
-        preflight=not values["skip_preflight"],
-    )
-
-
 def load_checked_role(name: str, workspace: Path | None) -> Role:
     """Return the role *name*, ours or of the *workspace*, its promises known to the smoke room."""
     from yoctovirt.config.roles import load_role
@@ -196,29 +104,6 @@ def load_checked_role(name: str, workspace: Path | None) -> Role:
     role = load_role(name, workspace)
     check_promises(role.promises, str(role.source), workspace)
     return role
-
-
-def choose_image(
-    workspace: Workspace, role_name: str | None, deploy_dir: Path | None, image: str | None
-) -> tuple[Built, Role | None]:
-    """Return the image to boot and its role.
-
-    Without a role: the one that the deploy directory names, or the one built last.
-    """
-    from yoctovirt.build.builders import Built, last_built, what_was_built
-    from yoctovirt.build.deploydir import open_deploy_dir
-    from yoctovirt.config.features import with_features
-    from yoctovirt.config.roles import role_files
-
-    if deploy_dir is None:
-        role = load_checked_role(role_name or last_built(workspace), workspace.path)
-        done = what_was_built(role, workspace)
-        return done, with_features(role, done.features)
-    built = Built(open_deploy_dir(deploy_dir, image))
-    named = role_name or built.deploy.testdata.get("YOCTOVIRT_ROLE")
-    if named is None or (role_name is None and named not in role_files(workspace.path)):
-        return built, None
-    return built, load_checked_role(named, workspace.path)
 
 
 #: For verbs that build or boot.

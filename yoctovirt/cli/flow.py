@@ -141,6 +141,7 @@ def note_node(record: RunRecord, node: Node) -> None:
             "memory_mib": state.memory_mib,
             "cpus": state.cpus,
             "timings": state.timings,
+            "settled": state.settled or None,
             "command": state.command,
             "console_log": f"console-{state.name}.log",
             "qemu": _qemu_version(node),
@@ -176,8 +177,10 @@ def smoke_phase(
 ) -> list[dict[str, Any]]:
     """Run the suites that *nodes* promise as a phase of *record*; *peers* run beside them.
 
-    Raises ChecksFailedError where a check failed; the verdicts are in the record by then.
+    Raises ChecksFailedError where a check failed, BootError where a node broke under the checks;
+    the verdicts are in the record by then.
     """
+    from yoctovirt.smoke.broken import judge_nodes, restarts_counted
     from yoctovirt.smoke.catalog import IMAGE_CHECKS, SERIAL_CHECKS, choose_suites
     from yoctovirt.smoke.runner import judge, lacking_nodes, read_verdicts, run_checks
 
@@ -201,13 +204,15 @@ def smoke_phase(
                 if one.partition("::")[0] in names_of
             ]
         try:
-            run_checks(
-                nodes, workspace, chosen, record.path, log, screen,
-                expression=expression, checks=checks, jobs=jobs, peers=peers,
-            )  # fmt: skip
+            with restarts_counted([*nodes, *peers], record.path):
+                run_checks(
+                    nodes, workspace, chosen, record.path, log, screen,
+                    expression=expression, checks=checks, jobs=jobs, peers=peers,
+                )  # fmt: skip
         finally:
             verdicts = read_verdicts(record.path)
             record.data["checks"] = verdicts
+        judge_nodes(record.path, verdicts)
         judge(verdicts)
     return verdicts
 
@@ -218,7 +223,7 @@ def note_unreached(
     """Note the phases and suites that an earlier failure kept from running.
 
     *choice* is what the user chose, as for choose_suites. A suite that was to run and did not
-    is an error in the reports, never a skip.
+    is an error in the reports, never a skip. What was not to run (``until``) is not noted.
     """
     from yoctovirt.smoke.catalog import choose_suites
 
@@ -227,9 +232,13 @@ def note_unreached(
     if broken is None or broken == "smoke":
         return
     reason = f"{broken} {'was interrupted' if phases[broken] == 'interrupted' else 'failed'}"
-    for name in ("boot", "smoke"):
+    until = record.data["until"]
+    for name in ("boot", "smoke")[: {"build": 0, "boot": 1}.get(until, 2)]:
         if name not in phases:
             record.not_run(name, reason)
+    record.save()
+    if until is not None:
+        return
     chosen, left = choose_suites(promises, workspace=workspace.path, **choice)
     record.data["not_run"] = [
         *({"suite": suite.name, "reason": reason, "promised": True} for suite in chosen),

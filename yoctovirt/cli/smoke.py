@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.bootoptions import boot_options, make_boot_options
 from yoctovirt.cli.choice import choice_options, suite_choice
 from yoctovirt.cli.common import (
-    boot_options,
-    choose_image,
-    image_options,
     load_checked_role,
-    make_boot_options,
     reported,
     skip_preflight_option,
     workspace_folder,
     workspace_of,
 )
 from yoctovirt.cli.hosts import choose_host, host_option, test_host
+from yoctovirt.cli.images import choose_image, image_options
 from yoctovirt.cli.suites import jobs_option, suites_option
 
 if TYPE_CHECKING:
@@ -65,6 +63,7 @@ def command(
     host: str | None,
     deploy_dir: Path | None,
     image: str | None,
+    bundle: Path | None,
     **values: Any,
 ) -> None:
     """Run the smoke suites on a running NODE, a host of nodes.yml, or boot a built ROLE for them.
@@ -84,11 +83,11 @@ def command(
     if listing:
         _list_suites(ctx, targets, choice)
         return
-    workspace = workspace_of(ctx, create=deploy_dir is not None)
+    workspace = workspace_of(ctx, create=bool(deploy_dir or bundle))
     _check_choice(choice, workspace.path)
     how: dict[str, Any] = {"expression": expression, "jobs": jobs}
     screen = Screen()
-    nodes = running_nodes(workspace) if deploy_dir is None else {}
+    nodes = {} if deploy_dir or bundle else running_nodes(workspace)
     chosen = [nodes[name] for name in targets if name in nodes] if host is None else []
     if chosen:
         _check_targets(targets, nodes, workspace)
@@ -103,14 +102,16 @@ def command(
                     _keep_console(node.state.run, node.name, record.path)
                 print_verdicts(record.data)
         return
-    one = choose_host(workspace, targets[0] if targets else None, host)
+    role_name = targets[0] if targets else None
+    one = choose_host(workspace, role_name, host) if bundle is None else None
     if one is not None:
         name, role_name = one[0].name, one[1].name if one[1] else None
         with reported(workspace, f"smoke-{name}", role_name, junit) as record:
-            test_host(record, workspace, one, screen, {**choice, **how})
+            test_host(record, workspace, one, screen, {**choice, **how}, make_boot_options(values))
         return
-    _check_targets(targets, nodes, workspace)
-    built, role = choose_image(workspace, targets[0] if targets else None, deploy_dir, image)
+    if bundle is None:
+        _check_targets(targets, nodes, workspace)
+    built, role = choose_image(workspace, role_name, deploy_dir, image, bundle)
     options = make_boot_options(values)
     with reported(
         workspace, f"smoke-{role.name if role else 'node'}", role.name if role else None, junit

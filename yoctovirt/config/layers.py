@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from yoctovirt.base.files import Lock, make_folder
+from yoctovirt.base.passing import is_passing
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
 from yoctovirt.errors import InfrastructureError, UsageError
@@ -173,6 +174,7 @@ class Checkout:
                 + "\n".join(reasons),
                 f"set {MIRRORS_VARIABLE} to a folder of bare repositories that has it "
                 f"({pin.name}.git), or to a URL prefix",
+                passing=any(map(is_passing, reasons)),
             )
         finally:
             shutil.rmtree(work, ignore_errors=True)

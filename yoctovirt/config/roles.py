@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,23 @@ def load_role(name: str, workspace: Path | None = None) -> Role:
         raise UsageError(f"there is no role {name!r}", did_you_mean(name, files))
     path = files[name]
     return role_from_mapping(name, load_mapping(path), path)
+
+
+def role_as_mapping(role: Role) -> dict[str, Any]:
+    """Return what a file of *role* would say: :func:`role_from_mapping` makes the same of it."""
+    node = asdict(role.node)
+    values: dict[str, Any] = {
+        "description": role.description, "builder": role.builder, "machine": role.machine,
+        "release": role.release, "releases": role.releases, "machines": role.machines,
+        "disk_gib": role.disk_gib, "promises": role.promises, "node": node,
+        "allowed_failed_units": role.allowed_failed_units,
+        "allowed_console": role.allowed_console,
+        "debian": asdict(role.debian) if role.debian else None,
+    }  # fmt: skip
+    if values["debian"]:
+        values["debian"] = {key: value for key, value in values["debian"].items() if value}
+    plain: dict[str, Any] = json.loads(json.dumps(values))  # lists, no tuples
+    return {key: value for key, value in plain.items() if value not in (None, [])}
 
 
 def _patterns(texts: list[str], source: Path) -> tuple[str, ...]:

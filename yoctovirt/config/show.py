@@ -11,8 +11,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-#: Forms that ``yoctovirt config --format`` knows, beside kas's own.
-FORMATS = ("kas", "bblayers", "local", "env")
 #: kas's priority of a layer that names none.
 _PRIORITY = 5
 

@@ -39,6 +39,11 @@ class Workspace:
         return self.path / "runs"
 
     @property
+    def bundles(self) -> Path:
+        """Folder of the bundles that were unpacked."""
+        return self.path / "bundles"
+
+    @property
     def nodes(self) -> Path:
         """Folder of the running nodes."""
         return self.path / "nodes"

@@ -15,6 +15,7 @@ from tests.unit.boot.images import image
 from yoctovirt.base.screen import Screen
 from yoctovirt.boot.together import NodeSet, SetOptions
 from yoctovirt.build.builders import Built
+from yoctovirt.cli import ci_image
 from yoctovirt.cli import ci_set as module
 from yoctovirt.cli.choice import Checks
 from yoctovirt.cli.ci import Options
@@ -36,7 +37,8 @@ class Ci:
         self.dies: dict[str, str] = {}  #: during the checks of which node -> who dies
         self.boot_error: BootError | None = None
         self._deploy = image(folder, "scarthgap")
-        for name in ("build_phase", "smoke_phase", "set_phase"):
+        monkeypatch.setattr(ci_image, "build_phase", self.build_phase)
+        for name in ("smoke_phase", "set_phase"):
             monkeypatch.setattr(module, name, getattr(self, name))
 
     def build_phase(self, record: Any, _ws: Any, role: Any, _screen: Any, **_: Any) -> Built:

@@ -12,11 +12,11 @@ from yoctovirt.base.screen import Screen
 from yoctovirt.boot.hosts import (
     attached,
     find_any_node,
-    find_host,
     host_from_address,
     known_host_key,
     load_hosts,
 )
+from yoctovirt.boot.qemuargs import BootOptions
 from yoctovirt.boot.results import NodeUnreachableError
 from yoctovirt.build.debian.overlay import make_keys
 from yoctovirt.config.workspace import Workspace
@@ -144,9 +144,6 @@ def test_addresses() -> None:
 def test_near_matches(workspace: Workspace) -> None:
     write(workspace, BASE)
     with pytest.raises(UsageError) as caught:
-        find_host(workspace, "baord")
-    assert "did you mean board?" in caught.value.hint
-    with pytest.raises(UsageError) as caught:
         find_any_node(workspace, "baord")
     assert "did you mean board?" in caught.value.hint
 
@@ -192,17 +189,17 @@ nodes:
       cmd_cycle: echo cycle >> {switched}
 """,
     )
-    host = find_host(workspace, "board")
+    host = load_hosts(workspace)["board"]
     run = workspace.path
     with (
         pytest.raises(NodeUnreachableError, match="does not answer"),
-        attached(workspace, host, None, run, CommandLog(), QUIET),
+        attached(workspace, host, None, run, CommandLog(), QUIET, BootOptions()),
     ):
         pytest.fail("attached")
     assert switched.read_text().split() == ["cycle", "off"]
     assert not (workspace.nodes / "board").exists()
     with attached_lock(workspace), pytest.raises(UsageError, match="node board is in use"):
-        attached(workspace, host, None, run, CommandLog(), QUIET).__enter__()
+        attached(workspace, host, None, run, CommandLog(), QUIET, BootOptions()).__enter__()
 
 
 def attached_lock(workspace: Workspace):  # type: ignore[no-untyped-def]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from yoctovirt.base.passing import is_passing
 from yoctovirt.errors import BuildError, InfrastructureError, YoctovirtError
 
+_UNREACHABLE = "the package archive of this host cannot be reached"
 #: Pattern in the output, class, what happened, what to do. The first that matches counts.
 _CAUSES: tuple[tuple[str, type[YoctovirtError], str, str], ...] = (
     (
@@ -20,7 +22,7 @@ _CAUSES: tuple[tuple[str, type[YoctovirtError], str, str], ...] = (
         r"Temporary failure resolving|Could not resolve|Could not connect|Connection refused"
         r"|Network is unreachable|Connection timed out|Failed to fetch|Unable to connect",
         InfrastructureError,
-        "the package archive of this host cannot be reached",
+        _UNREACHABLE,
         "try 'apt-get update'; for a mirror of yours set YOCTOVIRT_APT_SOURCES",
     ),
     (
@@ -67,7 +69,10 @@ def explain(output: str, status: int, log: Path) -> YoctovirtError:
         match = re.search(pattern, output)
         if match:
             what = next((group for group in match.groups() if group), "")
-            return kind(f"{message.format(what=what)} ({detail}; log: {log})", hint)
+            error = kind(f"{message.format(what=what)} ({detail}; log: {log})", hint)
+            if isinstance(error, InfrastructureError):
+                error.passing = message == _UNREACHABLE and is_passing(output)
+            return error
     return BuildError(
         f"mmdebstrap failed with exit status {status}, cause unknown: {detail}",
         f"the whole log is {log}",

@@ -11,7 +11,7 @@ from pathlib import Path
 from yoctovirt.base.files import sha256_file, write_atomically
 from yoctovirt.build.debian import overlay
 from yoctovirt.build.debian.hostapt import HostApt
-from yoctovirt.build.deploydir import CLIENT_KEY, HOST_KEY
+from yoctovirt.build.deploydir import CLIENT_KEY, HOST_KEY, SUMS
 from yoctovirt.config.roles import Role
 from yoctovirt.errors import InfrastructureError
 
@@ -71,7 +71,7 @@ def finish(role: Role, host: HostApt, work: Path, keys: overlay.Keys) -> None:
     write_atomically(work / f"{link}.qemuboot.conf", _qemuboot(role, link))
     names = sorted(path.name for path in work.iterdir() if path.name != CLIENT_KEY)
     sums = "".join(f"{sha256_file(work / name)}  {name}\n" for name in names)
-    write_atomically(work / "SHA256SUMS", sums)
+    write_atomically(work / SUMS, sums)
 
 
 def _qemuboot(role: Role, link: str) -> str:

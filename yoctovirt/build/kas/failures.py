@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yoctovirt.base.passing import is_passing
 from yoctovirt.build.kas.causes import Cause, find_cause
 from yoctovirt.build.kas.excerpt import MAX_LINES, bitbake_text, error_lines, last_words, read_log
 from yoctovirt.build.kas.recipes import Place, layer_of, look_up
@@ -174,6 +175,10 @@ def explain(
     elif any(cause and cause.name in _EVERYWHERE for cause in known):
         error = InfrastructureError("\n".join(["the disk became full during the build", *parts]),
                                     whole)  # fmt: skip
+    elif _servers_failed(tasks, known, text):
+        head = "sources could not be fetched: the network, or their servers, did not answer"
+        error = InfrastructureError("\n".join([head, *parts]), f"{_advice(text)}{whole}",
+                                    passing=True)  # fmt: skip
     elif all(cause and cause.blame == "host" for cause in known):
         error = InfrastructureError("\n".join(parts), whole)
     else:
@@ -213,6 +218,19 @@ def _absent_sources(text: str, tasks: list[FailedTask]) -> list[str]:
         urls = dict.fromkeys(_WANTED.findall(said))
         found += [f"{Path(task.recipe).name}: {url}" for url in urls]
     return found
+
+
+def _servers_failed(tasks: list[FailedTask], causes: list[Cause | None], text: str) -> bool:
+    """Whether nothing but fetches failed, each because somebody did not answer.
+
+    A source that its servers say they do not have (404) is the recipe's matter.
+    """
+    names = [cause.name if cause else "" for cause in causes]
+    if not tasks or offline() or not set(names) <= {"fetch", "host-unknown"}:
+        return False
+    logs = [read_log(task.log) if task.log and task.log.is_file() else _shown_log(task, text)
+            for task in tasks]  # fmt: skip
+    return all(map(is_passing, logs))
 
 
 def _advice(text: str) -> str:
