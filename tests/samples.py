@@ -200,6 +200,8 @@ def _boot(record: RunRecord) -> None:
         {
             "name": "reference",
             "role": "reference",
+            "image": "reference-image-qemux86-64",
+            "private_address": "",
             "promises": ["docker", "lxc", "libvirt"],
             "accelerator": "tcg",
             "accelerator_reason": "/dev/kvm is not there",
