@@ -200,6 +200,8 @@ def _boot(record: RunRecord) -> None:
         {
             "name": "reference",
             "role": "reference",
+            "image": "reference-image-qemux86-64",
+            "private_address": "",
             "promises": ["docker", "lxc", "libvirt"],
             "accelerator": "tcg",
             "accelerator_reason": "/dev/kvm is not there",
@@ -363,6 +365,13 @@ def big_run(runs: Path, number: int = 2000, bad: int = 40, console: int = 50_000
         + [(STARTED + 0.5, "said while they failed\n"), (STARTED + 99, "the last line\n")],
     )
     edit(folder, checks=found)
+    return folder
+
+
+def sbom_run(runs: Path) -> Path:
+    """Make the record of a run whose build said what licences and CVEs its image has."""
+    folder = green_run(runs)
+    shutil.copytree(Path(__file__).parent / "data" / "oe", folder / "sbom")
     return folder
 
 

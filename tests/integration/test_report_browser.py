@@ -40,6 +40,7 @@ SAMPLES = {
     "interrupted": samples.interrupted_run,
     "built": samples.built_run,
     "pair": samples.pair_run,
+    "sbom": samples.sbom_run,
 }
 WIDTHS = (390, 1200)
 

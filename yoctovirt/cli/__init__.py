@@ -41,6 +41,7 @@ VERBS = {
     "build-stats": "Show what a build did and where its time went, or compare two.",
     "warm": "List or drop the states that --warm has kept.",
     "clean": "Say what the workspace occupies, and free it.",
+    "completion": "Print the completion script of a shell.",
 }
 
 
@@ -63,7 +64,7 @@ VERBS = {
 )
 @click.pass_context
 def cli(ctx: click.Context, workspace: str | None, offline: bool) -> None:
-    r"""Take a virtualization role from pinned layers to a tested node.
+    """Take a virtualization role from pinned layers to a tested node.
 
     \b
     yoctovirt build reference        build an image
@@ -73,7 +74,7 @@ def cli(ctx: click.Context, workspace: str | None, offline: bool) -> None:
 
     Exit codes: 0 all well, 1 checks failed, 2 wrong usage, 3 host or network,
     4 build, 5 boot, 130 interrupted, 70 a bug of yoctovirt.
-    """
+    """  # noqa: D301 (click takes \\b for: leave this paragraph as it is)
     ctx.obj = {"workspace": workspace}
     if offline:
         os.environ["YOCTOVIRT_OFFLINE"] = "1"
@@ -89,7 +90,18 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the code of the table in errors.py."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _on_signal)
+    _mask_output()
     sys.exit(run(argv))
+
+
+def _mask_output() -> None:
+    """Let nothing that we print show a secret of the environment."""
+    from yoctovirt.base.secrets import MaskedStream, secret_values
+
+    if secret_values():
+        stdout: Any = MaskedStream(sys.stdout)
+        stderr: Any = MaskedStream(sys.stderr)
+        sys.stdout, sys.stderr = stdout, stderr
 
 
 def run(argv: list[str] | None = None) -> int:

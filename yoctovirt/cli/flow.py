@@ -10,6 +10,7 @@ from yoctovirt.base.checksums import Checksums
 from yoctovirt.base.record import RunRecord
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.builders import Built, run_builder
+from yoctovirt.build.oefindings import keep_findings
 from yoctovirt.cli.common import use_site
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
@@ -46,6 +47,7 @@ def note_image(record: RunRecord, built: Built) -> None:
     record.data["pins"] = package_pins(deploy.packages())
     if built.config is not None:
         record.data["pins"]["layers"] = layer_pins(built.config)
+    keep_findings(deploy, record.path)
     record.save()
 
 

@@ -19,6 +19,7 @@ from yoctovirt.base.process import paste_form
 from yoctovirt.errors import combined_exit_code
 from yoctovirt.report.bootline import boot_view
 from yoctovirt.report.load import load_run, tail
+from yoctovirt.report.sbom import sbom_view
 from yoctovirt.report.shown import LOG_BYTES, OUTCOMES, Part, by_suite, checks_view, with_messages
 from yoctovirt.report.text import Budget, plain
 from yoctovirt.report.timeline import build_view
@@ -152,6 +153,7 @@ def _part(part: Part, budget: Budget) -> dict[str, Any]:
         "error": _error(part),
         "timeline": _timeline(part.run),
         "view": build_view(part.folder),
+        "sbom": sbom_view(part.folder),
         "left_out": [left for left in part.run["not_run"] if not left.get("promised")],
         "logs": _logs(part.folder, broken, budget),
     }
