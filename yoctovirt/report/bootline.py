@@ -13,6 +13,7 @@ STEPS = {
     "init": "kernel",
     "login": "init, services",
     "ssh": "network, sshd",
+    "settled": "what init still starts",
 }
 _TICKS = 4
 

@@ -121,6 +121,20 @@ def test_a_run_whose_boot_failed_says_why_and_shows_the_console(tmp_path: Path) 
     assert "OK   Started sshd" in shown.text
 
 
+def test_attempts_that_failed_before_are_told(tmp_path: Path) -> None:
+    folder = samples.green_run(tmp_path)
+    retry = {"phase": "build", "attempt": 1, "started": "x", "seconds": 3.5, "wait": 10,
+             "class": "InfrastructureError", "message": "the mirror does not answer"}  # fmt: skip
+    samples.edit(folder, retries=[retry, retry])
+    text = page(folder).text
+    assert "2 retried" in text
+    assert text.count("build, after 3.5 s: the mirror does not answer") == 2
+    data = json.loads((folder / "run.json").read_text())
+    del data["retries"]  # the record of an older version
+    (folder / "run.json").write_text(json.dumps(data))
+    assert "retried" not in page(folder).text
+
+
 def test_an_interrupted_run_has_the_verdicts_until_then(tmp_path: Path) -> None:
     shown = page(samples.interrupted_run(tmp_path))
     assert len(shown.outcomes) == 2
