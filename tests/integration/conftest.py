@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.runschema import run_problems
+
 #: Factor for waiting limits: these tests share their machine with others.
 PATIENCE = 4.0
 
@@ -58,6 +60,7 @@ class Yoctovirt:
     def last_record(self) -> dict[str, Any]:
         newest = max(self.records(), key=lambda path: path.stat().st_mtime_ns)
         data: dict[str, Any] = json.loads(newest.read_text())
+        assert run_problems(data) == []
         return {**data, "path": newest.parent}
 
     def processes(self) -> list[str]:

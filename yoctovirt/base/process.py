@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import IO
 
 from yoctovirt.base.files import Lock
+from yoctovirt.base.secrets import MASK, is_secret_name, mask
 from yoctovirt.errors import InfrastructureError
 
 _GUARD = Path(__file__).with_name("guard.py")
-_SECRET_WORDS = ("password", "passwd", "token", "secret")
-_PASSWORD_IN_URL = re.compile(r"(\w://[^/@\s:]*:)[^/@\s]+@")
 
 
 def paste_form(
@@ -27,21 +25,22 @@ def paste_form(
 ) -> str:
     """Return *argv* as a line for a shell, with folder and added environment.
 
-    Values that look like secrets (an option or variable whose name says so) are masked.
+    Secrets are masked: what an option or a variable holds whose name says so, and what
+    :mod:`yoctovirt.base.secrets` knows.
     """
     words = list(argv)
     for index, word in enumerate(words):
         name, equals, _ = word.partition("=")
-        if not any(secret in name.lower() for secret in _SECRET_WORDS):
+        if not is_secret_name(name.lstrip("-").replace("-", "_")):
             continue
         if equals:
-            words[index] = f"{name}=********"
+            words[index] = f"{name}={MASK}"
         elif word.startswith("--") and index + 1 < len(words):
-            words[index + 1] = "********"
-    line = shlex.join(_PASSWORD_IN_URL.sub(r"\1********@", word) for word in words)
+            words[index + 1] = MASK
+    line = shlex.join(mask(word) for word in words)
     for key, value in sorted((env or {}).items(), reverse=True):
-        masked = "********" if any(s in key.lower() for s in _SECRET_WORDS) else value
-        line = f"{key}={shlex.quote(masked)} {line}"
+        shown = MASK if is_secret_name(key) else mask(value)
+        line = f"{key}={shlex.quote(shown)} {line}"
     return f"cd {shlex.quote(str(cwd))} && {line}" if cwd else line
 
 

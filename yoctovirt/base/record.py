@@ -19,6 +19,7 @@ from typing import Any
 from yoctovirt import __version__
 from yoctovirt.base.files import disk_error, make_folder, write_atomically
 from yoctovirt.base.process import CommandLog
+from yoctovirt.base.secrets import mask_files, masked
 from yoctovirt.errors import EXIT_BUG, EXIT_CHECKS_FAILED, EXIT_INTERRUPTED, YoctovirtError
 
 SCHEMA = 1
@@ -84,7 +85,7 @@ class RunRecord:
 
     def save(self) -> None:
         """Write run.json as it is now."""
-        write_atomically(self.path / RUN_FILE, json.dumps(self.data, indent=2) + "\n")
+        write_atomically(self.path / RUN_FILE, json.dumps(masked(self.data), indent=2) + "\n")
 
     def commands(self, show: Any = None) -> CommandLog:
         """Return the log of this run's external commands."""
@@ -125,7 +126,11 @@ class RunRecord:
         )
 
     def finish(self, error: BaseException | None = None) -> int:
-        """Close the record with the outcome; return the exit code."""
+        """Close the record with the outcome; return the exit code.
+
+        What programs have written into its logs of secrets is masked.
+        """
+        mask_files(self.path)
         code = 0
         if error is not None:
             self.data["error"] = {

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -19,6 +19,16 @@ LIVE_PERIOD = 0.5
 LOG_PERIODS = ((600.0, 60.0), (3600.0, 120.0), (float("inf"), 300.0))
 
 
+class Groups(Protocol):
+    """Who wants to know which lines of a log belong together (a CI service)."""
+
+    def begin(self, title: str) -> None:
+        """Begin a group."""
+
+    def end(self) -> None:
+        """End the group that was begun last."""
+
+
 class Screen:
     """Plain lines, fit for a terminal and for a CI log; no control codes in a log.
 
@@ -27,8 +37,11 @@ class Screen:
     terminal that can do nothing (``TERM=dumb``) gets what a log gets.
     """
 
-    def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, quiet: bool = False, groups: Groups | None = None
+    ) -> None:
         self._stream = stream or sys.stderr
+        self._groups = groups
         self._quiet = quiet
         able = os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
         #: Whether the running step is shown in pictures; if not, news are worth a line.
@@ -67,6 +80,8 @@ class Screen:
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
         """Print *title*, show its age while it runs, and its time when it ends."""
+        if self._groups is not None:
+            self._groups.begin(title)
         self.line(f"==> {title}")
         start = time.monotonic()
         over = threading.Event()
@@ -85,6 +100,8 @@ class Screen:
             over.set()
             ticker.join()
             self.line(f"    {outcome} ({time.monotonic() - start:.1f} s)")
+            if self._groups is not None:
+                self._groups.end()
 
     def _text(self, title: str, start: float) -> str:
         return f"    {title}: {human_seconds(time.monotonic() - start)}  {self._status}".rstrip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import time
@@ -17,7 +16,7 @@ from yoctovirt.boot.launcher import Launch
 from yoctovirt.boot.node import Node
 from yoctovirt.boot.resume import DISKS, KEY_FILE, STATE_FILE, freshen
 from yoctovirt.boot.settle import settle
-from yoctovirt.boot.warm import Entry, Warm, remove_unfinished, write_entry
+from yoctovirt.boot.warm import Entry, Warm, discard, remove_unfinished, unfinished, write_entry
 from yoctovirt.errors import BootError, YoctovirtError
 
 #: Seconds, scaled, to write a state.
@@ -58,7 +57,7 @@ def keep(warm: Warm, launches: Mapping[str, Launch], screen: Screen) -> Entry | 
 def _keep(warm: Warm, nodes: dict[str, Node]) -> Entry:
     for node in nodes.values():
         node.run("sync", timeout=SAVE_SECONDS)
-    work = warm.folder.with_name(f"{warm.folder.name}.tmp-{os.getpid()}")
+    work = unfinished(warm.folder)
     machines: dict[str, str] = {}
     try:
         make_folder(work, 0o700)
@@ -77,7 +76,8 @@ def _keep(warm: Warm, nodes: dict[str, Node]) -> Entry:
             warm.parts, machines, {name: node.state.ssh_host_key for name, node in nodes.items()},
         )  # fmt: skip
         write_entry(entry)
-        shutil.rmtree(warm.folder, ignore_errors=True)
+        # Whoever is killed here leaves no state, or a whole one.
+        discard(warm.folder)
         work.rename(warm.folder)
     except OSError as error:
         raise disk_error(error, work) from error

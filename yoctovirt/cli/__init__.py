@@ -90,7 +90,18 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the code of the table in errors.py."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _on_signal)
+    _mask_output()
     sys.exit(run(argv))
+
+
+def _mask_output() -> None:
+    """Let nothing that we print show a secret of the environment."""
+    from yoctovirt.base.secrets import MaskedStream, secret_values
+
+    if secret_values():
+        stdout: Any = MaskedStream(sys.stdout)
+        stderr: Any = MaskedStream(sys.stderr)
+        sys.stdout, sys.stderr = stdout, stderr
 
 
 def run(argv: list[str] | None = None) -> int:

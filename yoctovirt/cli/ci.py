@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.annotate import KINDS, choose_kind, speaking_to, tell_ci
 from yoctovirt.cli.bootoptions import boot_options, make_boot_options
 from yoctovirt.cli.choice import Checks, choice_options, suite_choice
+from yoctovirt.cli.ci_options import PHASES, Options
 from yoctovirt.cli.common import (
     build_options,
     load_checked_role,
     make_build_options,
     offline_option,
+    planned_workspace_of,
     reported,
     skip_preflight_option,
     workspace_of,
@@ -29,13 +32,9 @@ if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
     from yoctovirt.base.screen import Screen
     from yoctovirt.boot.hosts import Host
-    from yoctovirt.boot.qemuargs import BootOptions
-    from yoctovirt.build.kas.builder import KasOptions
+    from yoctovirt.boot.together import SetOptions
     from yoctovirt.config.roles import Role
     from yoctovirt.config.workspace import Workspace
-
-#: The phases of a run, for ``--until``.
-PHASES = ("build", "boot", "smoke")
 
 
 @click.command("ci")
@@ -58,6 +57,15 @@ PHASES = ("build", "boot", "smoke")
     show_default=True,
     help="End after this phase.",
 )
+@click.option("--dry-run", is_flag=True, help="Print the plan; do nothing.")
+@click.option(
+    "--annotations",
+    "kind",
+    type=click.Choice(KINDS),
+    default="auto",
+    show_default=True,
+    help="Groups and errors in the form of this CI service; auto: of the one that runs us.",
+)
 @retry_options
 @build_options
 @boot_options
@@ -78,6 +86,8 @@ def command(
     until: str,
     retry: int,
     retry_wait: float,
+    kind: str,
+    dry_run: bool,
     force: bool,
     jobs: int | None,
     only: str,
@@ -92,13 +102,13 @@ def command(
     Build here and test there: 'ci ROLE --until build' and 'bundle ROLE -o FILE', then
     'ci --from FILE'. One exit code for all: the earliest failing phase decides.
     """
-    from yoctovirt.base.screen import Screen
     from yoctovirt.cli.ci_image import bundled_roles, roles_in_bundles
+    from yoctovirt.cli.ci_plan import print_plan
     from yoctovirt.config.features import with_features
-    from yoctovirt.errors import EXIT_INTERRUPTED, UsageError, combined_exit_code
+    from yoctovirt.errors import UsageError
     from yoctovirt.smoke.catalog import choose_suites
 
-    workspace = workspace_of(ctx, create=True)
+    workspace = workspace_of(ctx, create=True) if not dry_run else planned_workspace_of(ctx)
     packed = bundled_roles(bundles, workspace.path)
     hosts, roles = choose_hosts(workspace, roles or tuple(packed), host)
     nodes = named_nodes(roles)
@@ -112,7 +122,7 @@ def command(
         make_boot_options(values), make_build_options(values), force, checks,
         {name: path for name, (path, _) in packed.items()}, until, Retry(retry, retry_wait),
     )  # fmt: skip
-    _check_phases(how, bool(hosts))
+    how.check(bool(hosts))
     named = list(dict.fromkeys(role for _, role in nodes))
     if packed:
         known = roles_in_bundles(named, packed)
@@ -121,57 +131,44 @@ def command(
             name: with_features(load_checked_role(name, workspace.path), how.build.features)
             for name in named
         }
-    screen = Screen()
-    codes = [_host(workspace, chosen, screen, how) for chosen in hosts]
-    if not roles:
-        return combined_exit_code(codes)
-    if wants_set(roles, values) and not one_by_one:
-        from yoctovirt.cli.ci_set import ci_set
-
+    planned = [(name, known[role]) for name, role in nodes]
+    together = None
+    if nodes and wants_set(roles, values) and not one_by_one:
         if how.boot.ssh_port:
             raise UsageError("--ssh-port is for a single node", "leave it away")
-        options = make_set_options(values, len(nodes))
-        together = [(name, known[role]) for name, role in nodes]
-        return combined_exit_code([*codes, ci_set(workspace, together, how, options, screen)])
-    if len(known) != len(nodes):
+        together = make_set_options(values, len(nodes))
+    elif len(known) != len(nodes):
         raise UsageError("--one-by-one is for one node of a role", "leave the number away")
-    for role in known.values():
+    print_plan(workspace, planned, hosts, how, together)
+    if dry_run:
+        return 0
+    with speaking_to(choose_kind(kind)) as tell:
+        return _run(workspace, planned, hosts, replace(how, tell=tell), together)
+
+
+def _run(
+    workspace: Workspace,
+    nodes: Sequence[tuple[str, Role]],
+    hosts: Sequence[tuple[Host, Role | None]],
+    how: Options,
+    together: SetOptions | None,
+) -> int:
+    """Test *hosts*, then run the pipe for *nodes*; return the one exit code."""
+    from yoctovirt.base.screen import Screen
+    from yoctovirt.errors import EXIT_INTERRUPTED, combined_exit_code
+
+    screen = Screen(groups=how.tell)
+    codes = [_host(workspace, chosen, screen, how) for chosen in hosts]
+    if together is not None:
+        from yoctovirt.cli.ci_set import ci_set
+
+        codes.append(ci_set(workspace, nodes, how, together, screen))
+        return combined_exit_code(codes)
+    for _, role in nodes:
         codes.append(_one(workspace, role, how, screen))
         if codes[-1] == EXIT_INTERRUPTED:
             break
     return combined_exit_code(codes)
-
-
-def _check_phases(how: Options, hosts: bool) -> None:
-    """Raise UsageError where the phases that were asked for make no sense together."""
-    from yoctovirt.errors import UsageError
-
-    if how.bundles and how.until == "build":
-        raise UsageError(
-            "--from builds nothing, and --until build does nothing else",
-            "leave one away; 'yoctovirt bundle --check FILE' verifies a bundle",
-        )
-    if how.bundles and (how.force or how.build.names_anything()):
-        raise UsageError(
-            "--from builds nothing",
-            "leave --force, --release, --machine, --feature, --with and --container away: they "
-            "were decided where the bundle was made",
-        )
-    if hosts and how.until != "smoke":
-        raise UsageError(f"--until {how.until}: a host is only tested", "name it in another call")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to build, to boot and to test."""
-
-    boot: BootOptions
-    build: KasOptions
-    force: bool
-    checks: Checks
-    bundles: dict[str, Path] = field(default_factory=dict)  #: role -> where its image is
-    until: str = PHASES[-1]  #: the last phase
-    retry: Retry = field(default_factory=Retry)
 
 
 def _host(
@@ -179,7 +176,7 @@ def _host(
 ) -> int:
     host, role = chosen
     return _finish(
-        workspace, host.name, role.name if role else None,
+        workspace, host.name, role.name if role else None, how,
         lambda record: test_host(
             record, workspace, chosen, screen, how.checks.keywords(), how.boot
         ),
@@ -189,19 +186,24 @@ def _host(
 def _one(workspace: Workspace, role: Role, how: Options, screen: Screen) -> int:
     """Run the pipe for one role and return its exit code."""
     return _finish(
-        workspace, role.name, role.name,
+        workspace, role.name, role.name, how,
         lambda record: _pipe(record, workspace, role, how, screen),
     )  # fmt: skip
 
 
 def _finish(
-    workspace: Workspace, name: str, role: str | None, work: Callable[[RunRecord], None]
+    workspace: Workspace,
+    name: str,
+    role: str | None,
+    how: Options,
+    work: Callable[[RunRecord], None],
 ) -> int:
     """Do *work* with a record and print its error: the next one still has its turn."""
     from yoctovirt.base.record import exit_code_of
     from yoctovirt.cli import print_error
     from yoctovirt.errors import YoctovirtError
 
+    record: RunRecord | None = None
     try:
         with reported(workspace, name, role) as record:
             work(record)
@@ -211,6 +213,9 @@ def _finish(
     except KeyboardInterrupt as error:
         click.echo("yoctovirt: interrupted", err=True)
         return exit_code_of(error)
+    finally:
+        if record is not None:
+            tell_ci(how.tell, record.data)
     return 0
 
 
@@ -222,7 +227,7 @@ def _pipe(
     from yoctovirt.cli.flow import boot_phase, note_unreached, smoke_phase
     from yoctovirt.cli.table import print_verdicts
 
-    record.data["until"] = how.until if how.until != "smoke" else None
+    record.data["until"] = how.ends_early
     try:
         built = image_phase(record, workspace, role, how, screen)
         if how.until == "build":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
     from yoctovirt.base.screen import Screen
     from yoctovirt.build.builders import Built
-    from yoctovirt.cli.ci import Options
+    from yoctovirt.cli.ci_options import Options
     from yoctovirt.config.roles import Role
     from yoctovirt.config.workspace import Workspace
 

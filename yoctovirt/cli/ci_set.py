@@ -11,6 +11,7 @@ import click
 from yoctovirt.base.record import exit_code_of
 from yoctovirt.boot.launcher import BootRequest
 from yoctovirt.cli import print_error
+from yoctovirt.cli.annotate import tell_ci
 from yoctovirt.cli.ci_image import image_phase
 from yoctovirt.cli.closing import state
 from yoctovirt.cli.common import reported
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from yoctovirt.boot.together import NodeSet, SetOptions
     from yoctovirt.build.builders import Built
     from yoctovirt.cli.choice import Checks
-    from yoctovirt.cli.ci import Options
+    from yoctovirt.cli.ci_options import Options
     from yoctovirt.config.roles import Role
     from yoctovirt.config.workspace import Workspace
 
@@ -41,7 +42,7 @@ class _Part:
         self.error: BaseException | None = None
         self._context: AbstractContextManager[RunRecord] = reported(workspace, name, role.name)
         self.record = self._context.__enter__()
-        self.record.data["until"] = how.until if how.until != "smoke" else None
+        self.record.data["until"] = how.ends_early
 
     def close(self) -> int:
         """Finish the record, write its reports; return the exit code."""
@@ -49,6 +50,7 @@ class _Part:
         print_verdicts(self.record.data)
         error = self.error
         self._context.__exit__(type(error) if error else None, error, None)
+        tell_ci(self._how.tell, self.record.data)
         return exit_code_of(error) if error else 0
 
 

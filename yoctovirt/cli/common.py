@@ -31,6 +31,14 @@ def workspace_of(ctx: click.Context, *, create: bool = False) -> Workspace:
     return find_workspace(Path(named) if named else None, create=create)
 
 
+def planned_workspace_of(ctx: click.Context) -> Workspace:
+    """Return the workspace of the call, or the one that it would make; none is made."""
+    from yoctovirt.config.workspace import planned_workspace
+
+    named = ctx.obj["workspace"]
+    return planned_workspace(Path(named) if named else None)
+
+
 def workspace_folder(ctx: click.Context) -> Path | None:
     """Return the folder of the workspace of the call, None where there is none.
 

@@ -13,7 +13,7 @@ STEPS = {
     "init": "kernel",
     "login": "init, services",
     "ssh": "network, sshd",
-    "settled": "what init still starts",
+    "settled": "the rest of init",
 }
 _TICKS = 4
 

@@ -18,7 +18,7 @@ from yoctovirt.build.builders import Built
 from yoctovirt.cli import ci_image
 from yoctovirt.cli import ci_set as module
 from yoctovirt.cli.choice import Checks
-from yoctovirt.cli.ci import Options
+from yoctovirt.cli.ci_options import Options
 from yoctovirt.config.roles import load_role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BootError, BuildError, ChecksFailedError, YoctovirtError

@@ -14,6 +14,7 @@ import pytest
 
 from tests.fakebitbake import FakePoky, fake_poky
 from tests.gitrepos import git
+from tests.runschema import run_problems
 from yoctovirt.base.passing import is_passing
 
 
@@ -62,6 +63,7 @@ def ci(poky: FakePoky, *options: str) -> tuple[int, dict[str, Any], str]:
     done = poky.call("ci", "mine", "--until", "build", "--retry-wait", "0.1", *options)
     run: dict[str, Any] = json.loads((poky.record() / "run.json").read_text())
     assert done.returncode == run["exit_code"]
+    assert run_problems(run) == []
     return done.returncode, run, done.stdout + done.stderr
 
 
@@ -171,3 +173,42 @@ def test_what_may_pass(said: str) -> None:
 )
 def test_what_stays(said: str) -> None:
     assert not is_passing(said)
+
+
+def test_the_plan_comes_first_and_a_dry_run_is_all_of_it(poky: FakePoky) -> None:
+    """Real kas, a bitbake of ours: what is planned is what is then done."""
+    done = poky.call("ci", "mine", "--until", "build", "--dry-run", "--retry", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("plan:    build\n")
+    assert "node:    mine, built by kas: release scarthgap, machine qemux86-64\n" in done.stdout
+    assert "retries: 1 where" in done.stdout
+    assert not (poky.workspace / "runs").exists()
+    code, run, said = ci(poky, "--annotations", "gitlab")
+    assert code == 0, said
+    assert said.index("plan:    build") < said.index("result: passed")
+    assert [phase["name"] for phase in run["phases"]] == ["build"]
+    assert run["until"] == "build"
+    assert "section_start:" in said
+    done = poky.call("ci", "mine", "--dry-run", "--no-kvm", "--suite", "base")
+    assert done.stdout.startswith("plan:    build, boot, smoke\n")
+    assert "tcg (asked for with --no-kvm)" in done.stdout
+    assert "suites: base (" in done.stdout
+
+
+def test_no_secret_of_the_job_stays(poky: FakePoky) -> None:
+    """A token in the configuration: bitbake prints it, and kas is given it."""
+    token = "glpat-0123456789"
+    poky.do("fail")
+    bitbake = poky.workspace / "kas" / "inc" / "mine.yml"
+    bitbake.write_text(
+        bitbake.read_text() + f'local_conf_header:\n  x: |\n    MIRROR = "http://u:{token}@h/"\n'
+    )
+    done = poky.call(
+        "ci", "mine", "--until", "build", "--annotations", "github", CI_JOB_TOKEN=token,
+        https_proxy=f"http://user:{token}@127.0.0.1:9/",
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert token not in done.stdout + done.stderr
+    for path in poky.record().rglob("*"):
+        if path.is_file():
+            assert token.encode() not in path.read_bytes(), path
