@@ -135,6 +135,14 @@ def test_attempts_that_failed_before_are_told(tmp_path: Path) -> None:
     assert "retried" not in page(folder).text
 
 
+def test_a_run_without_checks_does_not_say_that_they_passed(tmp_path: Path) -> None:
+    folder = samples.green_run(tmp_path)
+    samples.edit(folder, checks=[])
+    text = page(folder).text
+    assert "no check was to run" in text
+    assert "every check passed" not in text
+
+
 def test_an_interrupted_run_has_the_verdicts_until_then(tmp_path: Path) -> None:
     shown = page(samples.interrupted_run(tmp_path))
     assert len(shown.outcomes) == 2
