@@ -374,6 +374,18 @@ def test_a_silent_console_is_called_silent(tmp_path: Path) -> None:
     assert "login:\n[nothing came on the console meanwhile]" in page(folder).text
 
 
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_a_clock_that_jumps_does_not_hide_the_console(tmp_path: Path, jump: int) -> None:
+    folder = samples.red_run(tmp_path)
+    before = [(samples.STARTED - jump - 60 + n, f"boot {n}\n") for n in range(50)]
+    said = [*before, (samples.STARTED + 0.5, "while it ran\n"), (samples.STARTED + 50, "after\n")]
+    samples.write_console(folder / "console-reference.log", said)
+    text = page(folder).text
+    card = text[text.index("The console meanwhile") : text.index("Where in the check")]
+    assert "while it ran" in card
+    assert "after" not in card
+
+
 def test_without_times_of_the_console_nothing_is_guessed(tmp_path: Path) -> None:
     assert "The console meanwhile" not in page(samples.red_run(tmp_path)).text
 
