@@ -93,7 +93,7 @@ def _check(identity: str, outcome: str, title: str, message: str = "") -> dict[s
         "suite": identity.partition("::")[0],
         "outcome": outcome,
         "title": title,
-        "started": datetime.fromtimestamp(STARTED, timezone.utc).isoformat(),
+        "started": datetime.fromtimestamp(STARTED, timezone.utc).isoformat(timespec="milliseconds"),
         "seconds": 1.25,
         "message": message,
         "detail": f"test_x.py:12: in test_x\n    node.check()\nE   {message}" if message else "",
