@@ -12,7 +12,7 @@ ROLE ?= reference
 DEMO_CHECKS ?= --suite base,docker -k "not docker__"
 
 .PHONY: help demo test lint unit integration test-sabotage test-faults test-layers benchmark \
-	benchmark-build wheel clean
+	benchmark-build reference docs wheel clean
 
 help:
 	@echo "make demo         build, boot and smoke-test the reference node, write the report"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-faults  faults on real nodes that take their time"
 	@echo "make test-layers  kas, bitbake and runqemu on real layers (YOCTOVIRT_LAYER_MIRRORS)"
 	@echo "make benchmark    side-by-side measurements (make benchmark-build: kas, with real layers)"
+	@echo "make reference    docs/reference.md, from the parser; make docs: the user guide, in site/"
 	@echo "make wheel        the package, in dist/"
 
 .venv-stamps:
@@ -40,6 +41,8 @@ help:
 .venv-stamps/dev: pyproject.toml .venv-stamps/host-test
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	# Only for the axe-core in it, which the tests of the report use: without Playwright itself.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'axe-playwright-python>=0.1.8'
 	@touch .venv-stamps/host-demo .venv-stamps/run $@
 
 demo: .venv-stamps/run
@@ -83,8 +86,14 @@ benchmark-build: .venv-stamps/dev
 	scripts/host-setup layers
 	$(BIN)/python benchmarks/build.py
 
+reference: .venv-stamps/dev
+	$(BIN)/python scripts/reference.py
+
+docs: .venv-stamps/dev
+	$(BIN)/mkdocs build --strict --quiet --site-dir site
+
 wheel: .venv-stamps/dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) .venv-stamps dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-stamps dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,7 +1,9 @@
-"""Start to the first SSH command, beside raw QEMU with an ssh loop, on the same image.
+"""Start to the first SSH command: cold, warm, and two nodes together, on one image in one run.
 
-The peer is the shortest script that a person would write: the same QEMU command line with
-snapshot=on, a fixed port, and ssh in a loop without any checking of keys.
+The peers of the cold start: raw QEMU with ssh in a loop, the shortest script that a person would
+write (the same QEMU command line with snapshot=on, a fixed port, no checking of keys), and
+labgrid's QEMUDriver, ShellDriver and SSHDriver. All take turns. Goals: cold 1.05 x raw, warm 0.1 x
+cold. ``boot.py [PYTHON]`` takes a Python that has labgrid; without it labgrid is installed.
 """
 
 from __future__ import annotations
@@ -14,24 +16,52 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from labgrid_venv import labgrid_python
+
 ROUNDS = 3
+PEER = Path(__file__).with_name("labgrid_boot.py")
+#: Ready is what the peers call so: a command over SSH.
+BOOT = ("--detach", "--no-kvm", "--no-settle")
 
 
 def yoctovirt(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "yoctovirt", "--workspace", str(workspace), *arguments]
-    return subprocess.run(argv, check=True, text=True, capture_output=True)
+    done = subprocess.run(argv, check=False, text=True, capture_output=True)
+    assert done.returncode == 0, f"{shlex.join(argv)}\n{done.stdout}{done.stderr}"
+    return done
 
 
-def ours(workspace: Path) -> tuple[float, list[str]]:
+def ours(workspace: Path, role: str, *options: str) -> float:
+    """Boot *role*, run a command on each of its nodes, stop them; return the seconds."""
     start = time.perf_counter()
-    yoctovirt(workspace, "boot", "reference", "--detach", "--no-kvm")
-    yoctovirt(workspace, "ssh", "reference", "true")
+    said = yoctovirt(workspace, "boot", role, *options).stderr
+    states = json.loads(yoctovirt(workspace, "nodes", "--json").stdout)
+    for state in states:
+        yoctovirt(workspace, "ssh", state["name"], "true")
     taken = time.perf_counter() - start
+    assert ("--warm" in options) == ("resumed from its warm state" in said), said
+    yoctovirt(workspace, "stop", "--all", "--now")
+    return taken
+
+
+def command_of(workspace: Path, deploy: Path) -> list[str]:
+    """Return the QEMU command of the node, without our console, monitors and overlay."""
+    yoctovirt(workspace, "boot", "reference", *BOOT)
     (state,) = json.loads(yoctovirt(workspace, "nodes", "--json").stdout)
     yoctovirt(workspace, "stop", "reference", "--now")
-    return taken, state["command"]
+    image = next(deploy.glob("*.ext4"))
+    argv, words = [], iter(state["command"])
+    for word in words:
+        if word in ("-qmp", "-chardev", "-serial", "-name", "-display"):
+            next(words)
+        elif word != "-S":
+            argv.append(word.replace("file=overlay.qcow2,if=virtio,format=qcow2",
+                                     f"file={image},if=virtio,format=raw,snapshot=on"))  # fmt: skip
+    assert any("snapshot=on" in word for word in argv), argv
+    return argv
 
 
 def free_port() -> int:
@@ -43,22 +73,18 @@ def free_port() -> int:
 
 def raw(command: list[str], deploy: Path) -> float:
     port = free_port()
-    image = next(deploy.glob("*.ext4"))
-    line = shlex.join(word for word in command if word != "-S")
-    line = line.replace("file=overlay.qcow2,if=virtio,format=qcow2",
-                        f"file={image},if=virtio,format=raw,snapshot=on")  # fmt: skip
-    line = line.replace("user,id=net0", f"user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:22")
+    argv = [word.replace("user,id=net0", f"user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:22")
+            for word in command]  # fmt: skip
     ssh = ["ssh", "-q", "-i", str(deploy / "id_ed25519"), "-p", str(port), "-o",
            "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o",
            "ConnectTimeout=5", "root@127.0.0.1", "true"]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        argv = shlex.split(line)
-        log = next(index for index, word in enumerate(argv) if "logfile=" in word)
-        argv[log] = argv[log].partition(",logfile=")[0]
         start = time.perf_counter()
-        qemu = subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL)
+        qemu = subprocess.Popen([*argv, "-display", "none", "-serial", "null"], cwd=folder,
+                                stdout=subprocess.DEVNULL)  # fmt: skip
         try:
             while subprocess.run(ssh, check=False, stderr=subprocess.DEVNULL).returncode:
+                assert qemu.poll() is None, "QEMU has ended"
                 time.sleep(0.2)
             return time.perf_counter() - start
         finally:
@@ -66,19 +92,57 @@ def raw(command: list[str], deploy: Path) -> float:
             qemu.wait()
 
 
+def labgrids(command: list[str], deploy: Path, python: str) -> float:
+    asked = {"argv": command, "key": str(deploy / "id_ed25519"), "port": free_port()}
+    argv = [python, str(PEER), json.dumps(asked)]
+    done = subprocess.run(argv, check=False, text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    taken: float = json.loads(done.stdout.splitlines()[-1])
+    return taken
+
+
+def rounds(runs: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """Let *runs* take turns, and show the times."""
+    took: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            took[name].append(run())
+        print("   ".join(f"{name} {times[-1]:6.1f} s" for name, times in took.items()), flush=True)
+    return took
+
+
+def ratio(took: dict[str, list[float]], one: str, other: str) -> float:
+    """Return the median of the ratios within the rounds."""
+    return statistics.median(a / b for a, b in zip(took[one], took[other], strict=True))
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        workspace = Path(folder)
+        python = labgrid_python(Path(folder), sys.argv[1:])
+        workspace = Path(folder) / "workspace"
+        workspace.mkdir()
         yoctovirt(workspace, "build", "reference")
         deploy = (workspace / "build-reference" / "deploy").resolve()
-        pairs = []
-        for _ in range(ROUNDS):
-            mine, command = ours(workspace)
-            peer = raw(command, deploy)
-            pairs.append((mine, peer))
-            print(f"yoctovirt {mine:6.1f} s   raw QEMU and ssh {peer:6.1f} s   {mine / peer:5.2f}")
-        ratio = statistics.median(mine / peer for mine, peer in pairs)
-        print(f"start to the first SSH command: {ratio:.2f} x raw (median of {ROUNDS})")
+        try:
+            command = command_of(workspace, deploy)
+            yoctovirt(workspace, "boot", "reference", "--warm", *BOOT)  # keeps the state
+            yoctovirt(workspace, "stop", "--all", "--now")
+            took = rounds({
+                "cold": lambda: ours(workspace, "reference", *BOOT),
+                "raw QEMU and ssh": lambda: raw(command, deploy),
+                "labgrid": lambda: labgrids(command, deploy, python),
+                "warm": lambda: ours(workspace, "reference", "--warm", *BOOT),
+                "two together": lambda: ours(workspace, "reference:2", *BOOT),
+            })  # fmt: skip
+        finally:
+            yoctovirt(workspace, "stop", "--all", "--now")
+    print(
+        f"cold: {ratio(took, 'cold', 'raw QEMU and ssh'):.2f} x raw QEMU, "
+        f"{ratio(took, 'cold', 'labgrid'):.2f} x labgrid; "
+        f"warm: {statistics.median(took['warm']):.1f} s, "
+        f"{ratio(took, 'warm', 'cold'):.2f} x cold; "
+        f"two nodes: {ratio(took, 'two together', 'cold'):.2f} x one (medians of {ROUNDS})"
+    )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from labgrid_venv import labgrid_python
+
 from yoctovirt.boot.node import Node, find_node
 from yoctovirt.boot.results import CommandResult
 from yoctovirt.config.workspace import find_workspace
@@ -84,13 +86,7 @@ def main() -> None:
         folder, name = Path(temporary) / "workspace", "reference"
         if len(sys.argv) > 2:
             folder, name = Path(sys.argv[1]), sys.argv[2]
-        if len(sys.argv) > 3:
-            python = sys.argv[3]
-        else:
-            venv = Path(temporary) / "labgrid"
-            subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-            python = str(venv / "bin" / "python")
-            subprocess.run([python, "-m", "pip", "install", "--quiet", "labgrid"], check=True)
+        python = labgrid_python(Path(temporary), sys.argv[3:])
         own = len(sys.argv) < 3
         try:
             if own:

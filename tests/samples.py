@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Callable
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,6 +82,8 @@ def deploy_dir(path: Path, image: str = IMAGE, **values: str) -> Path:
 
 Maker = Callable[[Path], Path]
 
+#: When each check and its commands began, in seconds since 1970.
+STARTED = 1795218811.0
 PASSED, FAILED, BROKEN = "base::kernel", "docker::daemon", "docker::run"
 
 
@@ -90,6 +93,7 @@ def _check(identity: str, outcome: str, title: str, message: str = "") -> dict[s
         "suite": identity.partition("::")[0],
         "outcome": outcome,
         "title": title,
+        "started": datetime.fromtimestamp(STARTED, timezone.utc).isoformat(),
         "seconds": 1.25,
         "message": message,
         "detail": f"test_x.py:12: in test_x\n    node.check()\nE   {message}" if message else "",
@@ -120,7 +124,7 @@ def command_row(check: str, command: str, status: int | None, output: str) -> di
     return {
         "node": "reference",
         "check": check,
-        "time": 1795218811.4,
+        "time": STARTED + 0.4,
         "command": command,
         "exit_status": status,
         "output": output,
@@ -153,8 +157,12 @@ def _build(record: RunRecord) -> None:
         "name": "reference-image-qemux86-64",
         "deploy_dir": "/srv/cache/debian/reference-bookworm-1a0ab84bc657",
         "files": [
-            {"name": "bzImage", "bytes": 14186432},
-            {"name": "reference-image-qemux86-64.ext4", "bytes": 2684354560},
+            {"name": "bzImage", "bytes": 14186432, "sha256": "5eed" * 16},
+            {
+                "name": "reference-image-qemux86-64.ext4",
+                "bytes": 2684354560,
+                "sha256": "c0de" * 16,
+            },
         ],
         "distro": "debian",
         "distro_version": "12",
@@ -167,6 +175,7 @@ def _build(record: RunRecord) -> None:
         ]
     )
     record.data["image"]["release"] = "scarthgap"
+    record.data["image"]["features"] = ["podman"]
     record.data["pins"]["layers"] = layer_pins(
         {
             "repos": {
@@ -201,6 +210,7 @@ def _boot(record: RunRecord) -> None:
             "timings": {"login": 44.5, "ssh": 59.3},
             "command": [*argv, "root=/dev/vda rw ip=dhcp console=ttyS0"],
             "console_log": "console-reference.log",
+            "qemu": "7.2.22 (Debian 1:7.2+dfsg-7)",
         }
     )
 
@@ -289,6 +299,78 @@ def built_run(runs: Path) -> Path:
     """Make the record of a run whose image was built by kas: figures, tasks on a time line."""
     folder = green_run(runs)
     built_record(folder)
+    return folder
+
+
+def pair_run(runs: Path) -> Path:
+    """Make the record of checks on two nodes at once, one of which failed on the second."""
+    folder = red_run(runs)
+    data = json.loads((folder / "run.json").read_text())
+    other = {
+        **data["nodes"][0],
+        "name": "compute",
+        "role": "compute",
+        "private_address": "10.0.2.12",
+        "timings": {"loaded": 1.5, "ssh": 2.25},
+        "console_log": "console-compute.log",
+    }
+    write_console(folder / "console-compute.log", [(STARTED - 9, "a booting\n")])
+    rows = [
+        command_row(PASSED, "uname -sr", 0, "Linux\n"),
+        {**command_row(FAILED, "docker info", 1, "no\n"), "node": "compute"},
+        command_row(BROKEN, "ip address", 0, "\n"),
+        {**command_row(BROKEN, "ping controller", 1, "\n"), "node": "compute"},
+    ]
+    write_rows(folder, rows)
+    edit(folder, nodes=[*data["nodes"], other])
+    return folder
+
+
+def write_console(path: Path, said: list[tuple[float, str]]) -> None:
+    """Write the log of a console that said these words by these times."""
+    with path.open("w") as log, path.with_name(f"{path.name}.times").open("w") as times:
+        for moment, text in said:
+            log.write(text)
+            times.write(f"{moment:.1f} {log.tell()}\n")
+
+
+def big_run(runs: Path, number: int = 2000, bad: int = 40, console: int = 50_000_000) -> Path:
+    """Make the record of *number* checks, *bad* of them failed; *console* is in bytes."""
+    folder = red_run(runs)
+    each = checks(red=True)
+    found, rows = [], []
+    for index in range(number):
+        # Every so many one that failed: they do not stand together.
+        failed = index % (number // bad) == 0
+        suite = f"suite{index % 25}"
+        check = {**each[2 if failed else 0], "id": f"{suite}::c{index}", "suite": suite}
+        check["title"] = f"Number {index} does what it should, and says so in a sentence."
+        if failed:
+            check["message"] = f"the reason of {index}\n" + "what came, and more of it\n" * 300
+            check["detail"] = (
+                f"test_x.py:12: in test_x\n    assert {index} == 0\nE   " + "x" * 15_000
+            )
+        found.append(check)
+        rows += [
+            command_row(check["id"], f"try {index} {step}", int(failed), "<b>output</b>\n" * 200)
+            for step in range(5)
+        ]
+    write_rows(folder, rows)
+    line = "[   12.345678] <audit> \"a\" & 'b' \x1b[0;32mok\x1b[0m said again and again\n"
+    portion = line * (1_000_000 // len(line))
+    write_console(
+        folder / "console-reference.log",
+        [(STARTED - 100 + n, portion) for n in range(console // len(portion))]
+        + [(STARTED + 0.5, "said while they failed\n"), (STARTED + 99, "the last line\n")],
+    )
+    edit(folder, checks=found)
+    return folder
+
+
+def sbom_run(runs: Path) -> Path:
+    """Make the record of a run whose build said what licences and CVEs its image has."""
+    folder = green_run(runs)
+    shutil.copytree(Path(__file__).parent / "data" / "oe", folder / "sbom")
     return folder
 
 

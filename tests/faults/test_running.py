@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.conftest import Yoctovirt, wait_for
 from yoctovirt.boot.node import Node, find_node
-from yoctovirt.boot.results import CommandTimeoutError, NodeUnreachableError
+from yoctovirt.boot.results import CommandTimeoutError, NodeRefusedError, NodeUnreachableError
 from yoctovirt.boot.ssh import SshShell
 from yoctovirt.config.workspace import find_workspace
 
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.node, pytest.mark.faults]
 LIGHT = (
     "--bootparams=systemd.mask=docker.service systemd.mask=openvswitch-switch.service",
     "--bootparams=systemd.default_timeout_start_sec=900",
+    "--no-settle",
 )
 
 
@@ -63,6 +64,27 @@ def test_wrong_key(node: Node) -> None:
         assert "authorized_keys" in caught.value.hint
     finally:
         assert node.serial.run(f"mv {keys}.away {keys}").ok
+    new_shell(node).connect(240)
+
+
+def test_sshd_that_does_not_go_on(node: Node) -> None:
+    """Our key is neither taken nor refused: that is told, and it is tried again."""
+    waits = ("AuthorizedKeysCommand /bin/sleep 3000", "AuthorizedKeysCommandUser root")
+    conf = "/etc/ssh/sshd_config"
+    lines = "\\n".join(waits)
+    assert node.serial.run(f"cp {conf} /root/; sed -i '1i {lines}' {conf}; "
+                           "mv /root/.ssh/authorized_keys /root/.ssh/away; "
+                           "systemctl restart ssh", timeout=120).ok  # fmt: skip
+    try:
+        with pytest.raises(NodeUnreachableError, match="no login came to its end") as caught:
+            new_shell(node).connect(25)
+        assert not isinstance(caught.value, NodeRefusedError)
+        assert "(last: no answer to our key within" in caught.value.message
+        assert "AuthorizedKeysCommand" in caught.value.hint
+    finally:
+        assert node.serial.run(f"mv /root/sshd_config {conf}; pkill -f '[s]leep 3000'; "
+                               "mv /root/.ssh/away /root/.ssh/authorized_keys; "
+                               "systemctl restart ssh", timeout=120).ok  # fmt: skip
     new_shell(node).connect(240)
 
 
@@ -138,6 +160,84 @@ def test_restart_that_was_announced(node: Node) -> None:
     assert node.run("cat /proc/sys/kernel/random/boot_id").output != before
 
 
+AGAIN = '''
+"""Suite again: a node that is restarted by a check."""
+
+import pytest
+
+ALONE = True
+
+
+@pytest.mark.deadline(300)
+def test_comes_back(node):
+    """What was written before is there after a restart."""
+    node.check("echo before >/root/left; sync; touch /run/lost")
+    with node.expect_reboot():
+        node.run("systemctl reboot")
+    assert node.check("cat /root/left") == "before\\n"
+    node.check("test -e /run/lost", status=1, why="that was no restart")
+
+
+def test_goes_on(node):
+    """The next check has a node."""
+    node.check("true")
+'''
+RUDE = '''
+"""Suite rude: a node that restarts under a check."""
+
+ALONE = True
+
+
+def test_restarts(node):
+    """Nobody has announced it."""
+    node.check("sleep 2; COMMAND; sleep 300", timeout=400)
+
+
+def test_never_reached(node):
+    """Not run."""
+    node.check("true")
+'''
+
+
+def own_suite(booted: Yoctovirt, name: str, text: str) -> None:
+    folder = booted.workspace / "smoke"
+    folder.mkdir(exist_ok=True)
+    (folder / f"test_{name}.py").write_text(text)
+
+
+def test_restart_by_a_check(node: Node, booted: Yoctovirt) -> None:
+    own_suite(booted, "again", AGAIN)
+    done = booted.run("smoke", "faulty", "--suite", "again", timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = booted.last_record()
+    assert [(check["id"], check["outcome"]) for check in run["checks"]] == [
+        ("again::comes_back", "passed"), ("again::goes_on", "passed"),
+    ]  # fmt: skip
+    assert node.run("true").ok
+
+
+@pytest.mark.parametrize("command", ["echo b >/proc/sysrq-trigger", "systemctl reboot"])
+def test_restart_that_nobody_announced(node: Node, booted: Yoctovirt, command: str) -> None:
+    """Of a sudden, or in good order: the run ends with the reason, and no check waits for it."""
+    own_suite(booted, "rude", RUDE.replace("COMMAND", command))
+    node.ssh.connect(240)
+    begun = time.monotonic()
+    done = booted.run("smoke", "faulty", "--suite", "rude", timeout=900)
+    taken = time.monotonic() - begun
+    assert done.returncode == 5, done.stdout + done.stderr
+    words = "node faulty broke under the checks: node faulty restarted, and nobody had announced it"
+    assert words in done.stderr
+    assert "with node.expect_reboot()" in done.stderr
+    run = booted.last_record()
+    assert run["error"]["broken"]["node"] == "faulty"
+    first, second = run["checks"]
+    assert "restarted, and nobody had announced it" in first["message"]
+    assert second["message"].startswith("not run: node faulty restarted")
+    assert taken < 240, "not the 20 minutes that the command had"
+    node.close()
+    node.ssh.connect(400)
+
+
 def test_panic(node: Node, booted: Yoctovirt) -> None:
     """The command that caused it ends at once, with the kernel's line; so does the next call."""
     begun = time.monotonic()
@@ -146,7 +246,7 @@ def test_panic(node: Node, booted: Yoctovirt) -> None:
     assert time.monotonic() - begun < 60, "not the 20 minutes that the command had"
     assert "sysrq triggered crash" in caught.value.message
     done = booted.run("smoke", "faulty", "--suite", "base", timeout=300)
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == 5, done.stdout + done.stderr
     checks = booted.last_record()["checks"]
     assert all(check["outcome"] != "passed" for check in checks)
     assert any("the kernel panicked" in check["message"] for check in checks)

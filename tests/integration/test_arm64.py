@@ -12,6 +12,10 @@ import pytest
 
 from tests.integration.arm64 import make_deploy_dir
 from tests.integration.conftest import Yoctovirt
+from yoctovirt.base.screen import Screen
+from yoctovirt.boot.node import find_node
+from yoctovirt.boot.settle import settle
+from yoctovirt.config.workspace import find_workspace
 
 pytestmark = pytest.mark.node
 
@@ -44,6 +48,19 @@ def test_it_is_what_it_says(arm: Yoctovirt) -> None:
     # The machine hard-codes format=raw; what lies there is an overlay.
     assert "file=overlay.qcow2,if=none,format=qcow2" in " ".join(state["command"])
     assert arm.run("ssh", "arm", "grep -c processor /proc/cpuinfo").stdout == "2\n"
+
+
+def test_start_scripts_are_waited_for(arm: Yoctovirt) -> None:
+    """Its init is BusyBox: it has settled when no script of it runs any more."""
+    (state,) = json.loads(arm.run("nodes", "--json").stdout)
+    assert state["settled"] == {"init": "init", "state": "running", "failed_units": []}
+    assert state["timings"]["settled"] > state["timings"]["ssh"]
+    node = find_node(find_workspace(arm.workspace), "arm")
+    script = "nohup sh -c 'sleep 8; echo over >/tmp/over' /etc/init.d/rc 5 >/dev/null 2>&1 &"
+    assert node.run(script).ok
+    settle(node, Screen(quiet=True))
+    assert node.run("cat /tmp/over").output == "over\n"
+    node.close()
 
 
 def test_the_empty_disk_stands_behind_the_root(arm: Yoctovirt) -> None:

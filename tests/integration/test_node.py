@@ -59,7 +59,7 @@ def test_console_of_a_terminal(node: Yoctovirt) -> None:
 
 def test_serial_after_somebody_has_given_a_wrong_name(fresh: Yoctovirt) -> None:
     """What was typed at the login prompt before us is no reason to give up."""
-    assert fresh.run("boot", "reference", "--detach").returncode == 0
+    assert fresh.run("boot", "reference", "--detach", "--no-settle").returncode == 0
     argv = fresh.argv("console", "reference")
     child = pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=60, dimensions=(24, 200))
     try:
@@ -192,6 +192,8 @@ def test_plugin_does_nothing_without_a_node(tmp_path: Path, reference: Yoctovirt
 
 
 def test_graceful_stop(fresh: Yoctovirt) -> None:
-    assert fresh.run("boot", "--detach").returncode == 0, "without ROLE: the one built last"
+    assert fresh.run("boot", "--detach", "--no-settle").returncode == 0, (
+        "without ROLE: the one built last"
+    )
     done = fresh.run("stop", "reference")
     assert (done.returncode, done.stdout) == (0, "reference: powered off\n")

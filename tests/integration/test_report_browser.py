@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.support.select import Select
 
 from tests import samples
 from yoctovirt.report.html import write_html
@@ -36,6 +39,8 @@ SAMPLES = {
     "boot-failed": samples.boot_failed_run,
     "interrupted": samples.interrupted_run,
     "built": samples.built_run,
+    "pair": samples.pair_run,
+    "sbom": samples.sbom_run,
 }
 WIDTHS = (390, 1200)
 
@@ -119,6 +124,39 @@ def outcomes(browser: Browser) -> dict[str, str]:
     return {
         row.get_attribute("data-check"): row.find_element("css selector", ".verdict").text
         for row in browser.find_elements("css selector", "[data-check]")
+    }
+
+
+def rows(browser: Browser) -> list[str]:
+    """Return the checks whose rows are seen."""
+    found = browser.find_elements("css selector", "#verdicts tr[data-check]")
+    return [row.get_attribute("data-check") for row in found if row.is_displayed()]
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe-core, as a package for another driver brings it along."""
+    found = find_spec("axe_playwright_python")
+    if found is None or not found.submodule_search_locations:
+        reason = "axe-core is missing: make .venv-stamps/dev (see the Makefile)"
+        if os.environ.get("YOCTOVIRT_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    return (Path(found.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
+
+
+def barriers(browser: Browser, axe: str) -> dict[str, list[str]]:
+    """Return what axe-core objects to on the page that is open, with all details opened."""
+    browser.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
+    browser.execute_script(axe)
+    found = browser.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "axe.run(document, {resultTypes: ['violations']}).then(done, e => done({error: String(e)}))"
+    )
+    assert "error" not in found, found["error"]
+    assert len(found["passes"]) > 15, "the rules were applied"
+    return {
+        each["id"]: [node["html"][:200] for node in each["nodes"]] for each in found["violations"]
     }
 
 
@@ -237,6 +275,114 @@ def test_nothing_is_wider_than_the_window(
     assert width - 20 <= seen <= width
     assert wide == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= seen
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", list(SAMPLES))
+def test_axe_finds_no_barrier(
+    browser: Browser, pages: dict[str, Path], axe: str, name: str, scheme: str
+) -> None:
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    try:
+        for width in WIDTHS:
+            resize(browser, width)
+            browser.get(pages[name].as_uri())
+            assert barriers(browser, axe) == {}, f"{width} wide"
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_axe_would_find_them(browser: Browser, pages: dict[str, Path], axe: str) -> None:
+    browser.get(pages["red"].as_uri())
+    browser.execute_script(
+        "document.documentElement.removeAttribute('lang');"
+        "document.querySelector('.facts').style.color = '#ddd';"
+        "document.getElementById('f-suite').closest('label').replaceWith("
+        "document.getElementById('f-suite'))"
+    )
+    assert {"html-has-lang", "color-contrast", "select-name"} <= barriers(browser, axe).keys()
+
+
+@pytest.mark.parametrize("kind", ["browser", "plain_browser"])
+def test_filters_leave_what_was_asked_for(
+    request: pytest.FixtureRequest, pages: dict[str, Path], kind: str
+) -> None:
+    browser = request.getfixturevalue(kind)
+    browser.get(pages["pair"].as_uri())
+    resize(browser, 1200)
+    every = list(verdicts(pages["pair"]))
+    assert sorted(rows(browser)) == sorted(every)
+    browser.find_element("id", "f-passed").click()
+    assert sorted(rows(browser)) == [samples.FAILED, samples.BROKEN]
+    browser.find_element("id", "f-error").click()
+    assert rows(browser) == [samples.FAILED]
+    for name in ("f-error", "f-passed"):
+        browser.find_element("id", name).click()
+    Select(browser.find_element("id", "f-suite")).select_by_visible_text("base")
+    assert sorted(rows(browser)) == ["base::clock", samples.PASSED]
+    Select(browser.find_element("id", "f-suite")).select_by_visible_text("all")
+    Select(browser.find_element("id", "f-node")).select_by_visible_text("compute")
+    assert sorted(rows(browser)) == [samples.FAILED, samples.BROKEN]
+    Select(browser.find_element("id", "f-node")).select_by_visible_text("reference")
+    assert sorted(rows(browser)) == [samples.PASSED, samples.BROKEN]
+
+
+def test_words_are_searched_for_and_what_is_left_is_counted(
+    browser: Browser, plain_browser: Browser, pages: dict[str, Path]
+) -> None:
+    plain_browser.get(pages["red"].as_uri())
+    assert not plain_browser.find_element("id", "f-text").is_displayed()
+    browser.get(pages["red"].as_uri())
+    search = browser.find_element("id", "f-text")
+    told = browser.find_element("id", "f-count")
+    assert told.text == "5 of 5 shown"
+    search.send_keys("Daemon answers")
+    assert rows(browser) == [samples.FAILED]
+    assert told.text == "1 of 5 shown"
+    heads = browser.find_elements("css selector", "#verdicts th.suite")
+    assert [head.text.split()[0] for head in heads if head.is_displayed()] == ["docker"]
+    browser.find_element("id", "f-failed").click()
+    assert told.text == "0 of 5 shown"
+    search.clear()
+    browser.find_element("id", "f-failed").click()
+    assert len(rows(browser)) == 5
+
+
+@pytest.mark.parametrize("kind", ["browser", "plain_browser"])
+def test_the_boot_of_each_node_is_a_line(
+    request: pytest.FixtureRequest, pages: dict[str, Path], kind: str
+) -> None:
+    browser = request.getfixturevalue(kind)
+    resize(browser, 1200)
+    browser.get(pages["pair"].as_uri())
+    lines = {
+        lane.get_attribute("data-node"): [
+            bar.rect for bar in lane.find_elements("css selector", "i")
+        ]
+        for lane in browser.find_elements("css selector", "#bootline [data-node]")
+    }
+    assert {name: len(bars) for name, bars in lines.items()} == {"reference": 2, "compute": 2}
+    ends = {name: bars[-1]["x"] + bars[-1]["width"] - bars[0]["x"] for name, bars in lines.items()}
+    assert ends["reference"] / ends["compute"] == pytest.approx(59.3 / 2.25, rel=0.1)
+    assert "44.5 s" in browser.find_element("id", "boot-steps").text
+
+
+def test_a_page_of_2000_checks_can_be_used(browser: Browser, tmp_path: Path) -> None:
+    page = write_html(samples.big_run(tmp_path, console=1_000_000))
+    browser.get(page.as_uri())
+    began = time.monotonic()
+    browser.find_element("id", "f-passed").click()
+    browser.find_element("id", "f-text").send_keys("1950")
+    shown = browser.execute_script(
+        "return [...document.querySelectorAll('#verdicts tr[data-check]')]"
+        ".filter(row => row.offsetParent !== null).map(row => row.dataset.check)"
+    )
+    assert shown == ["suite0::c1950"]
+    assert time.monotonic() - began < 20
+    card = browser.find_element("id", "check-suite0--c1950")
+    for words in ("Expected", "Number 1950 does", "assert 1950 == 0", "the reason of 1950"):
+        assert words in card.text
 
 
 @pytest.mark.parametrize("width", WIDTHS)

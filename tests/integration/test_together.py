@@ -25,7 +25,7 @@ def qemu_of(yv: Yoctovirt, name: str) -> int:
 
 def start_two(yv: Yoctovirt, *options: str) -> tuple[subprocess.Popen[str], dict[str, str]]:
     """Boot reference:2 and return the running call and the address of each node."""
-    process = yv.start("boot", "reference:2", "--hosts", *options)
+    process = yv.start("boot", "reference:2", "--no-settle", "--hosts", *options)
 
     def addresses() -> dict[str, str]:
         if process.poll() is not None:
@@ -80,11 +80,13 @@ def test_the_other_is_kept(fresh: Yoctovirt) -> None:
 @pytest.mark.faults
 def test_one_that_does_not_boot(fresh: Yoctovirt) -> None:
     """The error is that of the node; Ctrl-C while they start leaves nothing."""
-    done = fresh.run("boot", "reference:2", "--bootparams=root=/dev/vdz", timeout=900)
+    done = fresh.run(
+        "boot", "reference:2", "--no-settle", "--bootparams=root=/dev/vdz", timeout=900
+    )
     assert done.returncode == 5, done.stdout + done.stderr
     assert "did not become ready" in done.stderr
     fresh.assert_nothing_left()
-    process = fresh.start("boot", "reference:2")
+    process = fresh.start("boot", "reference:2", "--no-settle")
     wait_for(lambda: len(list(fresh.workspace.glob("nodes/*/node.json"))) == 2, 30, "two QEMUs")
     interrupt(process)
 
@@ -99,7 +101,7 @@ def test_a_broken_network_is_found(fresh: Yoctovirt) -> None:
     from yoctovirt.config.workspace import find_workspace
     from yoctovirt.errors import BootError
 
-    done = fresh.run("boot", "reference:2", "--detach", timeout=900)
+    done = fresh.run("boot", "reference:2", "--no-settle", "--detach", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     nodes = running_nodes(find_workspace(fresh.workspace))
     members = plan_members([(name, "reference") for name in nodes])

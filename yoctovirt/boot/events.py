@@ -29,8 +29,8 @@ _KEPT = ("SHUTDOWN", "RESET", "POWERDOWN", "STOP", "RESUME", "SUSPEND", "WATCHDO
 class Events:
     """Listens to the events of a node from its start on, in a thread.
 
-    *log* gets each event as a line of JSON. A reset of the guest while *expected* is true
-    does not count.
+    *log* gets each event as a line of JSON. A reset while *expected* is true does not count,
+    and is noted as ``expected``.
     """
 
     def __init__(
@@ -44,7 +44,6 @@ class Events:
         self._expected = expected
         self._events: list[dict[str, Any]] = []
         self._lock = threading.Lock()
-        self._forgiven = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._listening = threading.Event()
@@ -91,10 +90,10 @@ class Events:
             "event": event["event"],
             "data": event.get("data", {}),
         }
+        if entry["event"] == "RESET" and self._expected():
+            entry["expected"] = True
         with self._lock:
             self._events.append(entry)
-            if _is_reset(entry) and self._expected():
-                self._forgiven += 1
         if self._log is not None:
             with suppress(OSError), self._log.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(entry) + "\n")
@@ -107,7 +106,7 @@ class Events:
     def resets(self) -> int:
         """Return how often the guest has reset itself without that this was expected."""
         with self._lock:
-            return sum(_is_reset(entry) for entry in self._events) - self._forgiven
+            return sum(_is_reset(entry) and "expected" not in entry for entry in self._events)
 
     def complaint(self) -> str | None:
         """Return what QEMU says is wrong with the guest, None where nothing is."""

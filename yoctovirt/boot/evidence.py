@@ -52,9 +52,9 @@ def evidence_kept(
 def collect(node: Node, record: Path, console: Console, watch: ConsoleWatch) -> list[str]:
     """Ask what can be asked of *node* and write it below *record*; return the files' names.
 
-    Where *watch* has seen a login, or a shell for emergencies, root's shell on *console* is
-    asked for the journal. Nothing of it is worth an error of its own: the one that led here
-    is what the user must see.
+    The journal is asked for over SSH where that was reached, else root's shell on *console*
+    where *watch* has seen a login, or a shell for emergencies. Nothing of it is worth an error
+    of its own: the one that led here is what the user must see.
     """
     names = {finding.sign.name for finding in watch.findings}
     shell = not names & {"panic", "root"} and (watch.login or "emergency" in names)
@@ -75,10 +75,13 @@ def collect(node: Node, record: Path, console: Console, watch: ConsoleWatch) -> 
         kept.append(f"{folder.name}/screen.png")
     except YoctovirtError:
         pass  # most nodes have no display, and one that is gone shows nothing
-    if shell:
+    if shell or "ssh" in node.state.timings:
         try:
-            with node.serial.session(console):
-                said = node.serial.run(_JOURNAL, timeout=_SHELL_SECONDS).output
+            if "ssh" in node.state.timings:
+                said = node.run(_JOURNAL, timeout=_SHELL_SECONDS).output
+            else:
+                with node.serial.session(console):
+                    said = node.serial.run(_JOURNAL, timeout=_SHELL_SECONDS).output
             write_atomically(folder / "journal.txt", clean(said))
             kept.append(f"{folder.name}/journal.txt")
         except YoctovirtError as error:

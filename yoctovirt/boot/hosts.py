@@ -24,7 +24,9 @@ from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.base.yamlfile import load_mapping
 from yoctovirt.boot.access import read_host_key
 from yoctovirt.boot.node import Node, NodeState, lock_path, node_dir, running_nodes
+from yoctovirt.boot.qemuargs import BootOptions
 from yoctovirt.boot.results import NodeRefusedError, NodeUnreachableError
+from yoctovirt.boot.settle import settle
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import UsageError
@@ -199,10 +201,17 @@ def offered_key(address: str, port: int, seconds: float) -> str | None:
 
 @contextmanager
 def attached(
-    workspace: Workspace, host: Host, role: Role | None, run: Path, log: CommandLog, screen: Screen
+    workspace: Workspace,
+    host: Host,
+    role: Role | None,
+    run: Path,
+    log: CommandLog,
+    screen: Screen,
+    options: BootOptions,
 ) -> Iterator[Node]:
     """Yield *host* as a node of the workspace, ready to be worked on.
 
+    Of *options* those count that say how long its init is waited for.
     Its power is switched on before, where nodes.yml has a command for it, and off afterwards.
     Raises UsageError where somebody else has it, NodeUnreachableError where it does not answer.
     """
@@ -223,6 +232,10 @@ def attached(
         _power(host, "on", log, screen)
         try:
             _contact(node, host, log, screen)
+            if options.settle:
+                settle(node, screen, options.settle_timeout)
+            node.state.state = "ready"
+            node.save()
             yield node
         finally:
             node.close()
@@ -256,7 +269,6 @@ def _contact(node: Node, host: Host, log: CommandLog, screen: Screen) -> None:
     if len(told) == 4 and told[1].isdigit() and told[3].isdigit():
         node.state.memory_mib = host.memory or int(told[1]) // 1024
         node.state.cpus = host.cpus or int(told[3])
-    node.state.state = "ready"
     node.save()
 
 

@@ -1,4 +1,4 @@
-"""Start a node and wait until it can be used."""
+"""Start the QEMU of a node, or the runqemu of its release."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from yoctovirt.base.files import Lock, make_folder
 from yoctovirt.base.process import CommandLog, Guarded, missing_tool
 from yoctovirt.base.screen import Screen
 from yoctovirt.boot.accel import Accelerator, choose_accelerator
-from yoctovirt.boot.access import EarlySsh, prepare_ssh
 from yoctovirt.boot.console import Console
 from yoctovirt.boot.describe import describe
 from yoctovirt.boot.disks import make_disks, persist_dir
 from yoctovirt.boot.events import Events
-from yoctovirt.boot.evidence import evidence_kept
 from yoctovirt.boot.failures import ended_by, explain_qemu
 from yoctovirt.boot.forwards import Forward, add_forward
 from yoctovirt.boot.nested import nested_virtualization, with_cpu
@@ -39,17 +37,10 @@ from yoctovirt.boot.results import NodeUnreachableError
 from yoctovirt.boot.resume import Resume
 from yoctovirt.boot.runqemu import runqemu_command, runqemu_complaint, write_conf
 from yoctovirt.boot.signs import ConsoleWatch
-from yoctovirt.boot.watch import ConsoleSilentError, wait_for_login
 from yoctovirt.build.deploydir import DeployDir
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BootError, UsageError
-
-#: Seconds until the login prompt and until sshd answers, before scaling by the accelerator.
-LOGIN_SECONDS = 90.0
-SSH_SECONDS = 60.0
-#: Under KVM a guest that says nothing for so long is dead (seen: hangs at "Probing EDD").
-KVM_SILENCE_SECONDS = 20.0
 
 
 class KvmUnusableError(BootError):
@@ -99,8 +90,7 @@ class Launch:
         self.console = console
         self.started = time.monotonic()
         self.watch = ConsoleWatch(state.allowed_console, patient=state.accelerator != "kvm")
-        log = Path(state.run) / f"events-{node.name}.jsonl"
-        self.events = Events(node.folder / EVENTS_SOCKET, log, node.reboot_marker.exists)
+        self.events = Events(node.folder / EVENTS_SOCKET, node.events_log, node.restarts.expected)
         self.events.start()
 
     def why_gone(self) -> str | None:
@@ -265,86 +255,3 @@ def _open_console(folder: Path, guard: Guarded, qemu_log: Path, name: str) -> Co
         f"QEMU of node {name} did not open its monitor within {deadline.seconds:.0f} s",
         f"look into {qemu_log}",
     )
-
-
-def wait_until_ready(launch: Launch, options: BootOptions, deploy: DeployDir) -> None:
-    """Wait until somebody can work on the node by SSH.
-
-    Where the build knows both keys, that is as soon as sshd answers; else the login prompt
-    is waited for and the keys are exchanged on the console. Until then the console is
-    watched. Raises BootError (with what the console said), ConsoleSilentError under a KVM
-    that hangs, NodeUnreachableError where sshd does not answer.
-    """
-    node, state = launch.node, launch.node.state
-    kvm = state.accelerator == "kvm"
-    early = EarlySsh(node, deploy, 10 * state.timeout_scale)
-    try:
-        asked = wait_for_login(
-            launch.console,
-            options.login_timeout or LOGIN_SECONDS * state.timeout_scale,
-            launch.why_gone,
-            KVM_SILENCE_SECONDS * options.timeout_scale if kvm else None,
-            lambda: early.connected,
-            launch.watch,
-            launch.events.complaint,
-        )
-    except BaseException:
-        early.abandon()
-        raise
-    finally:
-        state.timings.update(launch.watch.phases)
-    if asked:
-        launch.mark("login")
-    if not early.finish():
-        # On a busy host the login can take minutes: not where nobody needs it.
-        if not early.possible:
-            prepare_ssh(node, launch.console, deploy)
-        node.ssh.connect(options.ssh_timeout or SSH_SECONDS * state.timeout_scale)
-    _note_ready(launch)
-
-
-def _resume(launch: Launch, resume: Resume) -> None:
-    """Wait until a node that was resumed answers, its clock and random numbers set right."""
-    resume.write_keys(launch.node)
-    launch.node.state.random = resume.reach(launch.node)
-    _note_ready(launch)
-
-
-def _note_ready(launch: Launch) -> None:
-    node, state = launch.node, launch.node.state
-    launch.mark("ssh")
-    state.state = "ready"
-    state.console_ready = node.console_log.stat().st_size if node.console_log.is_file() else 0
-    node.save()
-    launch.console.close()
-
-
-@contextmanager
-def ready_node(request: BootRequest, log: CommandLog, screen: Screen) -> Iterator[Launch]:
-    """Start a node and yield it when it answers; a KVM that does not work is left for TCG, once.
-
-    Raises what :func:`launched` and :func:`wait_until_ready` raise.
-    """
-    options, deploy = request.options, request.deploy
-    try:
-        with launched(request, log, screen) as launch:
-            with evidence_kept(launch.node, launch.console, launch.watch, launch.why_gone):
-                if request.resume is not None:
-                    _resume(launch, request.resume)
-                else:
-                    wait_until_ready(launch, options, deploy)
-            yield launch
-            return
-    except (ConsoleSilentError, KvmUnusableError) as error:
-        why = error.message
-        if request.resume is not None:
-            raise
-        if options.kvm:
-            raise BootError(f"KVM cannot be used: {why}", "boot with --no-kvm") from error
-    screen.note(f"KVM does not work here ({why}); starting again under TCG")
-    fallback = replace(options, kvm=False)
-    with launched(replace(request, options=fallback), log, screen) as launch:
-        launch.node.state.accelerator_reason = f"KVM does not work here: {why}"
-        with evidence_kept(launch.node, launch.console, launch.watch, launch.why_gone):
-            wait_until_ready(launch, fallback, deploy)
-        yield launch

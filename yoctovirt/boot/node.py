@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.boot.lines import open_console
 from yoctovirt.boot.qemuargs import QMP_SOCKET, SERIAL_SOCKET
 from yoctovirt.boot.qmp import Qmp
-from yoctovirt.boot.results import CommandResult, NodeUnreachableError
+from yoctovirt.boot.reboot import expected_reboot
+from yoctovirt.boot.restarts import AFTERMATH, BOOT_ID, Restarts, Since
+from yoctovirt.boot.results import CommandResult, NodeRestartedError, NodeUnreachableError
 from yoctovirt.boot.serial import SerialShell
-from yoctovirt.boot.ssh import SshAddress, SshShell
+from yoctovirt.boot.ssh import SshShell
+from yoctovirt.boot.sshlogin import SshAddress
 from yoctovirt.boot.trouble import Trouble
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import BootError, UsageError
@@ -46,7 +49,7 @@ class NodeState:
     command: list[str]
     guard_pid: int = 0
     started: str = ""
-    state: str = "starting"  #: ``starting`` or ``ready``
+    state: str = "starting"  #: ``starting``, ``settling`` (SSH answers), ``ready``
     detached: bool = False
     ssh_host: str = "127.0.0.1"
     ssh_port: int = 0
@@ -60,6 +63,8 @@ class NodeState:
     serial: dict[str, Any] = field(default_factory=dict)  #: of a host, as in nodes.yml
     serial_lock: str = ""  #: of a host: all runs share it
     known_hosts: str = ""  #: file for OpenSSH; empty: beside our key
+    #: ``init``, ``state`` and ``failed_units``; empty where nobody waited for it
+    settled: dict[str, Any] = field(default_factory=dict)
     random: str = ""  #: of a resumed node: how its random numbers were made fresh
     private_address: str = ""  #: in the network of the nodes that were booted with it
     timings: dict[str, float] = field(default_factory=dict)  #: seconds after the start of QEMU
@@ -88,7 +93,11 @@ class Node:
             Path(state.serial_lock) if host else folder / "serial.lock",
             state.timeout_scale,
             (lambda: open_console(state.name, state.serial)) if host else None,
+            self.interrupted,
         )
+        self.restarts = Restarts(state.name, folder, self.events_log)
+        #: Whether a restart that was announced has begun.
+        self.restarting: Callable[[], bool] = lambda: False
         self._ssh: SshShell | None = None
         self._trouble: Trouble | None = None
 
@@ -102,8 +111,13 @@ class Node:
         """The node's shell over SSH; the connection is made when it is first used."""
         if self._ssh is None:
             trouble = self.trouble if self.state.kind == "qemu" else None
-            self._ssh = SshShell(self.address(), self.state.timeout_scale, trouble)
+            self._ssh = SshShell(self.address(), self.state.timeout_scale, trouble, self)
         return self._ssh
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is an SSH connection of ours."""
+        return self._ssh is not None and self._ssh.alive
 
     @property
     def trouble(self) -> Trouble:
@@ -126,40 +140,58 @@ class Node:
         return Path(self.state.run) / f"console-{self.state.name}.log"
 
     @property
-    def reboot_marker(self) -> Path:
-        """File that is there as long as the node may restart."""
-        return self.folder / "reboot-expected"
+    def events_log(self) -> Path:
+        """What QEMU told, in the record of the run that booted the node; a host has none."""
+        return Path(self.state.run) / f"events-{self.state.name}.jsonl"
 
-    @contextmanager
-    def expect_reboot(self, seconds: float = 120.0) -> Iterator[None]:
-        """Let the node restart in the block, and wait behind it until it answers again.
+    def watch_restarts(self, since: Since | None = None) -> None:
+        """Make each command fail after a restart that nobody has announced.
 
-        *seconds* are scaled. Raises NodeUnreachableError where it has not restarted, or
-        does not answer, by then.
+        Those count that come after *since*, by default after this call. The error is
+        NodeRestartedError.
         """
-        identity = "cat /proc/sys/kernel/random/boot_id"
-        before = self.ssh.run(identity).output
-        self.reboot_marker.touch()
+        self.restarts.watch(since)
+
+    def expect_reboot(
+        self, seconds: float = 300.0, settled: bool = True
+    ) -> AbstractContextManager[None]:
+        """Let the node restart in the block, and wait behind it until it is ready again.
+
+        *seconds* are scaled; *settled*: until its init has settled, too. That the connection
+        breaks in the block is no error. Raises NodeUnreachableError where the node has not
+        restarted, or does not answer, by then; BootError where its init does not settle.
+        """
+        return expected_reboot(self, seconds, settled)
+
+    def leave_boot(self) -> None:
+        """Forget the boot that has ended: our connection, and what its console said."""
+        self.close()
+        self.state.console_ready = self._console_size()
+        self._trouble = None
+
+    def _console_size(self) -> int:
+        return self.console_log.stat().st_size if self.console_log.is_file() else 0
+
+    @property
+    def aftermath(self) -> float:
+        """Seconds, before scaling, that is waited for a restart when the connection broke."""
+        return AFTERMATH if self.restarts.watched and not self.restarts.expected() else 0.0
+
+    def met(self) -> None:
+        """Look whether a new connection has led to the boot that we know."""
+        if not self.restarts.watched or self._ssh is None:
+            return
         try:
-            yield
-            deadline = Deadline(seconds * self.state.timeout_scale)
-            while True:
-                self.close()
-                try:
-                    self.ssh.connect(deadline.remaining)
-                    if self.ssh.run(identity).output != before:
-                        return
-                except NodeUnreachableError:
-                    if deadline.expired:
-                        raise
-                if deadline.expired:
-                    raise NodeUnreachableError(
-                        f"node {self.name} was to restart and did not within "
-                        f"{deadline.seconds:.0f} s"
-                    )
-                time.sleep(0.5)
-        finally:
-            self.reboot_marker.unlink(missing_ok=True)
+            self.restarts.met(self._ssh.run(BOOT_ID).output.strip())
+        except NodeRestartedError:
+            self.close()
+            raise
+
+    def interrupted(self, meanwhile: str) -> None:
+        """Raise where no command can come to its end, because the node restarts."""
+        if self.restarting():
+            raise NodeUnreachableError(f"the node restarts, as announced, while {meanwhile}")
+        self.restarts.check(meanwhile)
 
     def address(self) -> SshAddress:
         """Return where the sshd is; BootError where the node is not that far yet."""
@@ -197,6 +229,7 @@ class Node:
         *timeout* is in seconds, scaled by the accelerator. Raises
         CommandTimeoutError and NodeUnreachableError.
         """
+        self.interrupted(f"a command was to run: {command}")
         if via == "serial":
             return self.serial.run(command, timeout)
         return self.ssh.run(command, timeout)

@@ -34,6 +34,8 @@ class BootOptions:
     ssh_port: int | None = None  #: None: QEMU takes a free one
     login_timeout: float | None = None  #: seconds, not scaled
     ssh_timeout: float | None = None  #: seconds, not scaled
+    settle: bool = True  #: wait until init has started what it was to start
+    settle_timeout: float | None = None  #: seconds, not scaled
     timeout_scale: float = field(default=1.0)
     disks: tuple[int, ...] = ()  #: empty disks beside the root, bytes
     persist: bool = False  #: keep what the node writes on its disks

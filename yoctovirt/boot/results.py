@@ -31,6 +31,10 @@ class NodeRefusedError(NodeUnreachableError):
     """Somebody answers, and another attempt would end the same: a wrong key, a refused login."""
 
 
+class NodeRestartedError(NodeUnreachableError):
+    """The node answers, and is not what it was: it restarted, and nobody had announced that."""
+
+
 class CommandTimeoutError(BootError):
     """A command did not end in time; ``transcript`` is what it printed until then."""
 

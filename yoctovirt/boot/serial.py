@@ -54,11 +54,14 @@ class SerialShell:
         lock_path: Path,
         scale: float = 1.0,
         opener: Callable[[], Console] | None = None,
+        interrupted: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.socket_path = socket_path
         self.lock_path = lock_path
         #: Opens the console, for one client at a time.
         self.open: Callable[[], Console] = opener or (lambda: Console(socket_path))
+        #: Raises where a command cannot come to its end; told is what runs meanwhile.
+        self.interrupted = interrupted
         self._scale = scale
         self._console: Console | None = None
         self._ready = False  # whether our shell waits for a command
@@ -158,7 +161,8 @@ class SerialShell:
             if not self._ready:
                 self.log_in(console, asked=False)
             self._ready = False
-            yield Talk(console, script, self._word(console, script), deadline)
+            word = self._word(console, script)
+            yield Talk(console, script, word, deadline, interrupted=self.interrupted)
             self._ready = True
 
     def run(self, command: str, timeout: float = 60.0) -> CommandResult:
@@ -179,7 +183,7 @@ class SerialShell:
     def _run(self, console: Console, command: str, seconds: float) -> CommandResult:
         # As over SSH, the command has no input.
         script = f"sh -c {self._word(console, command)} </dev/null 2>&1"
-        with_input = Talk(console, command, "", Deadline(seconds), script)
+        with_input = Talk(console, command, "", Deadline(seconds), script, self.interrupted)
         return with_input.finish()
 
     def _word(self, console: Console, command: str) -> str:
@@ -205,11 +209,18 @@ class Talk:
     """
 
     def __init__(
-        self, console: Console, command: str, word: str, deadline: Deadline, line: str = ""
+        self,
+        console: Console,
+        command: str,
+        word: str,
+        deadline: Deadline,
+        line: str = "",
+        interrupted: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._console = console
         self._command = command
         self._deadline = deadline
+        self._interrupted = interrupted
         self._nonce = secrets.token_hex(6)
         self.match: re.Match[str] | None = None
         line = line or f"sh -c {word} 2>&1"
@@ -237,7 +248,7 @@ class Talk:
                 text += console.read_nonblocking(65536, timeout=wait)
                 quiet = Deadline(_QUIET)
             except TIMEOUT:
-                pass
+                self._interrupted(f"a command ran on the console: {self._command}")
             except EOF as error:
                 raise NodeUnreachableError(
                     f"the console was closed while a command ran: {self._command}"

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from yoctovirt.base.deadline import Deadline
 from yoctovirt.boot.greeting import no_greeting
 from yoctovirt.boot.results import (
     CommandResult,
     CommandTimeoutError,
-    NodeRefusedError,
+    NodeRestartedError,
     NodeUnreachableError,
 )
+from yoctovirt.boot.sshlogin import NotYet, SshAddress, late, log_in
 from yoctovirt.errors import BootError
 
 if TYPE_CHECKING:
@@ -34,56 +30,35 @@ _TURN = 0.5
 _GREETING = 3.0
 
 
-@dataclass(frozen=True)
-class SshAddress:
-    """Where the sshd of a node is, and by which keys the two know one another."""
-
-    host: str
-    port: int
-    user: str
-    key: Path | None  #: our private key; None: the agent's, and those in ~/.ssh
-    host_key: str  #: public key of the sshd, ``ssh-ed25519 AAAA…``
-    pins: Path | None = None  #: :attr:`known_hosts`, where it is not beside our key
-
-    def argv(self, *command: str, tty: bool = False) -> list[str]:
-        """Return OpenSSH's command line for the same address."""
-        options = [
-            f"UserKnownHostsFile={self.known_hosts}",
-            "StrictHostKeyChecking=yes",
-            "LogLevel=ERROR",
-        ]
-        argv = ["ssh", "-p", str(self.port)]
-        if self.key is not None:
-            options.append("IdentitiesOnly=yes")
-            argv += ["-i", str(self.key)]
-        for option in options:
-            argv += ["-o", option]
-        return [*argv, *(["-t"] if tty else []), f"{self.user}@{self.host}", *command]
+class Owner(Protocol):
+    """The node whose shell it is, and what it knows of its restarts."""
 
     @property
-    def known_hosts(self) -> Path:
-        """File that OpenSSH finds the host key in, beside our key."""
-        if self.pins is not None:
-            return self.pins
-        assert self.key is not None
-        return self.key.with_name("known_hosts")
+    def aftermath(self) -> float:
+        """Seconds, before scaling, that a node is looked after whose connection broke."""
 
-    def known_hosts_line(self) -> str:
-        """Return the line for :attr:`known_hosts`."""
-        algorithm, blob = self.host_key.split()[:2]
-        name = self.host if self.port == 22 else f"[{self.host}]:{self.port}"
-        return f"{name} {algorithm} {blob}\n"
+    def met(self) -> None:
+        """Look at the other end of a new connection; raise where it is not what it was."""
+
+    def interrupted(self, meanwhile: str) -> None:
+        """Raise where no answer can come; *meanwhile* says what is waited for."""
 
 
 class SshShell:
-    """Commands on a node over SSH."""
+    """Commands on a node over SSH; *owner* is that node, where it is to be asked."""
 
     def __init__(
-        self, address: SshAddress, scale: float = 1.0, trouble: Trouble | None = None
+        self,
+        address: SshAddress,
+        scale: float = 1.0,
+        trouble: Trouble | None = None,
+        owner: Owner | None = None,
     ) -> None:
         self.address = address
         self._scale = scale
         self._trouble = trouble
+        self._owner = owner
+        self._looking = False
         self._client: paramiko.SSHClient | None = None
 
     def connect(self, seconds: float | None = None) -> None:
@@ -99,80 +74,37 @@ class SshShell:
         while True:
             self._check_gone("sshd was waited for")
             longest = max(1.0, min(10 * self._scale, deadline.remaining))
-            reason = self.attempt(min(answer, longest), longest)
-            if reason is None:
+            failed = self.attempt(min(answer, longest), longest)
+            if failed is None:
+                if self._owner is not None:
+                    self._owner.met()
                 return
             answer *= 1.5
             if deadline.remaining <= 0.3:
-                raise NodeUnreachableError(
-                    f"sshd of {address.host}:{address.port} does not answer within "
-                    f"{deadline.seconds:.0f} s (last: {reason})",
-                    "look into console-<node>.log of the run whether sshd was started; "
-                    "--ssh-timeout gives it longer",
-                )
+                raise late(address, deadline.seconds, failed)
             time.sleep(0.3)  # between two attempts; a refused connection returns at once
 
-    def attempt(self, answer: float, login: float) -> str | None:
+    def attempt(self, answer: float, login: float) -> NotYet | None:
         """Try to log in once; return None, or why it did not succeed yet.
 
-        *answer* is how long sshd may take to say who it is, *login* how long the rest
-        may take, both in seconds. Raises NodeUnreachableError where another attempt
-        would not help: another host key, a refused login.
+        *answer* and *login* are in seconds, see :func:`log_in`, which raises for us.
         """
-        import paramiko
-
-        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-        address = self.address
-        algorithm, blob = address.host_key.split()[:2]
-        client = paramiko.SSHClient()
-        client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        client.get_host_keys().add(
-            f"[{address.host}]:{address.port}" if address.port != 22 else address.host,
-            algorithm,
-            paramiko.PKey.from_type_string(algorithm, base64.b64decode(blob)),
-        )
-        try:
-            line = socket.create_connection((address.host, address.port), answer)
-            # A command is several small messages: none waits for the others' acknowledgement.
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.connect(
-                address.host,
-                port=address.port,
-                sock=line,
-                username=address.user,
-                key_filename=str(address.key) if address.key is not None else None,
-                allow_agent=address.key is None,
-                look_for_keys=address.key is None,
-                timeout=answer,
-                banner_timeout=answer,
-                auth_timeout=login,
-            )
-        except paramiko.BadHostKeyException as error:
-            client.close()
-            raise NodeRefusedError(
-                f"the host key of {address.host}:{address.port} is not the one of this node: "
-                f"{error}",
-                "another machine answers there, or the node made a new key",
-            ) from error
-        except paramiko.AuthenticationException as error:
-            client.close()
-            raise NodeRefusedError(
-                f"{address.user}@{address.host}:{address.port} refuses our key: {error}",
-                f"the key is {address.key}; is it in authorized_keys of the node?",
-            ) from error
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            client.close()
-            return f"{type(error).__name__}: {error}" if str(error) else repr(error)
-        transport = client.get_transport()
-        assert transport is not None
-        transport.set_keepalive(15)
-        self._client = client
+        found = log_in(self.address, answer, login)
+        if isinstance(found, NotYet):
+            return found
+        self._client = found
         return None
 
-    def run(self, command: str, timeout: float = 60.0) -> CommandResult:
+    def run(
+        self,
+        command: str,
+        timeout: float = 60.0,
+        follow: Callable[[bytes], None] = lambda _: None,
+    ) -> CommandResult:
         """Run *command* with the user's login shell and return its outcome.
 
-        *timeout* is in seconds and scaled by the node's accelerator. Raises
+        *timeout* is in seconds and scaled by the node's accelerator. *follow* gets the output
+        as it comes. Raises
         CommandTimeoutError with the transcript, NodeUnreachableError where the node is gone.
         """
         import paramiko
@@ -198,12 +130,15 @@ class SshShell:
                     data = channel.recv(65536)
                 except TimeoutError:
                     self._check_gone(f"a command ran: {command}")
+                    if self._owner is not None:
+                        self._owner.interrupted(f"a command ran: {command}")
                     if deadline.expired:
                         raise
                     continue
                 if not data:
                     break
                 output += data
+                follow(data)
             while not channel.exit_status_ready():
                 if deadline.expired:
                     raise TimeoutError
@@ -223,12 +158,14 @@ class SshShell:
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
             self._check_gone(f"a command ran: {command}", 1.5)
+            self._look_after(f"a command ran: {command}")
             silent = no_greeting(self.address.host, self.address.port, _GREETING * self._scale)
             raise NodeUnreachableError(
                 f"the SSH connection broke while a command ran ({error}): {command}"
                 + (f"\n{silent}" if silent else "")
             ) from error
         if status < 0:
+            self._look_after(f"a command ran: {command}")
             raise NodeUnreachableError(f"the node ended a command without a status: {command}")
         text = output.decode(errors="replace")
         return CommandResult(command, status, text, deadline.elapsed, "ssh")
@@ -330,6 +267,35 @@ class SshShell:
                 f"the node does not go on: {reason}; this was found while {meanwhile}",
                 "look into console-<node>.log of the run that booted it",
             )
+
+    def _look_after(self, meanwhile: str) -> None:
+        """After a connection broke: raise where the node restarts, or is gone.
+
+        Its sshd goes first, and a restart takes its time: so it is looked after until sshd
+        answers a new connection, or for a while (:attr:`Owner.aftermath`).
+        """
+        if self._owner is None or self._looking:
+            return
+        self._looking = True
+        try:
+            self._owner.interrupted(meanwhile)
+            deadline = Deadline(self._owner.aftermath * self._scale)
+            where = (self.address.host, self.address.port)
+            while not deadline.expired:
+                if no_greeting(*where, min(_GREETING * self._scale, deadline.remaining)) is None:
+                    # The sshd of the boot that ends, or of the next one: met() tells.
+                    self.connect(deadline.remaining)
+                    return
+                self._check_gone(meanwhile)
+                self._owner.interrupted(meanwhile)
+                time.sleep(0.2)
+        except NodeRestartedError:
+            raise
+        except NodeUnreachableError:
+            self._check_gone(meanwhile)
+            self._owner.interrupted(meanwhile)
+        finally:
+            self._looking = False
 
     def _alive(self) -> bool:
         transport: Any = self._client.get_transport() if self._client else None

@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, suppress
 
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
-from yoctovirt.boot.launcher import BootRequest, Launch, ready_node
+from yoctovirt.boot.launcher import BootRequest, Launch
 from yoctovirt.boot.node import load_node
+from yoctovirt.boot.ready import ready_node
 
 #: Seconds between two looks at what has become of it.
 TURN = 0.2

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from yoctovirt.errors import UsageError
 
 _ENTRY_FILE = "warm.json"
 _SCHEMA = 1
+#: In the name of a folder that is being written, or removed; the process id of who does it follows.
+_UNFINISHED = ".tmp-"
 #: Part of a key -> what is said where it differs.
 _REASONS = {
     "image": "the image is another build",
@@ -120,7 +123,20 @@ class Entry:
 
     def drop(self) -> None:
         """Remove it; nodes that run on it keep what they have open."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        discard(self.folder)
+
+
+def unfinished(folder: Path, what: str = "") -> Path:
+    """Return a name beside *folder* for what is not whole; no boot takes a state from it."""
+    return folder.with_name(f"{folder.name}{what}{_UNFINISHED}{os.getpid()}")
+
+
+def discard(folder: Path) -> None:
+    """Remove an entry: it is none any more before the first of its files goes."""
+    aside = unfinished(folder, ".old")
+    with suppress(FileNotFoundError):
+        folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def warm_dir(workspace: Workspace) -> Path:
@@ -132,6 +148,8 @@ def entries(workspace: Workspace) -> list[Entry]:
     """Return the kept states, oldest first; what cannot be read is left out."""
     found = []
     for path in warm_dir(workspace).glob(f"*/{_ENTRY_FILE}"):
+        if _UNFINISHED in path.parent.name:
+            continue
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             if values.pop("schema") != _SCHEMA:
@@ -223,7 +241,7 @@ def with_generation(request: BootRequest) -> BootRequest:
 
 def remove_unfinished(workspace: Workspace) -> None:
     """Remove what a save that was killed has left."""
-    for path in warm_dir(workspace).glob("*.tmp-*"):
+    for path in warm_dir(workspace).glob(f"*{_UNFINISHED}*"):
         pid = path.name.rpartition("-")[2]
         if not (pid.isdigit() and Path("/proc", pid).exists() and int(pid) != os.getpid()):
             shutil.rmtree(path, ignore_errors=True)

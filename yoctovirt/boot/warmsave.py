@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import time
@@ -16,15 +15,12 @@ from yoctovirt.base.screen import Screen
 from yoctovirt.boot.launcher import Launch
 from yoctovirt.boot.node import Node
 from yoctovirt.boot.resume import DISKS, KEY_FILE, STATE_FILE, freshen
-from yoctovirt.boot.warm import Entry, Warm, remove_unfinished, write_entry
+from yoctovirt.boot.settle import settle
+from yoctovirt.boot.warm import Entry, Warm, discard, remove_unfinished, unfinished, write_entry
 from yoctovirt.errors import BootError, YoctovirtError
 
-#: Seconds, scaled: for what the boot has started to be up, and to write a state.
-SETTLE_SECONDS, SAVE_SECONDS = 120.0, 60.0
-#: Daemons that are still on their way would start again and again, once a resume.
-_SETTLED = (
-    "if [ -d /run/systemd/system ]; then systemctl is-system-running --wait >/dev/null; fi; sync"
-)
+#: Seconds, scaled, to write a state.
+SAVE_SECONDS = 60.0
 
 
 def keep(warm: Warm, launches: Mapping[str, Launch], screen: Screen) -> Entry | None:
@@ -39,7 +35,12 @@ def keep(warm: Warm, launches: Mapping[str, Launch], screen: Screen) -> Entry | 
     try:
         start = time.monotonic()
         remove_unfinished(warm.workspace)
-        entry = _keep(warm, {name: launch.node for name, launch in launches.items()})
+        nodes = {name: launch.node for name, launch in launches.items()}
+        for node in nodes.values():
+            # Daemons that are still on their way would start again and again, once a resume.
+            if not node.state.settled:
+                settle(node, screen)
+        entry = _keep(warm, nodes)
         warm.drop_outdated()
         screen.note(
             f"state kept for the next --warm: {human_bytes(entry.bytes())} in {entry.folder} "
@@ -55,8 +56,8 @@ def keep(warm: Warm, launches: Mapping[str, Launch], screen: Screen) -> Entry | 
 
 def _keep(warm: Warm, nodes: dict[str, Node]) -> Entry:
     for node in nodes.values():
-        node.run(_SETTLED, timeout=SETTLE_SECONDS)
-    work = warm.folder.with_name(f"{warm.folder.name}.tmp-{os.getpid()}")
+        node.run("sync", timeout=SAVE_SECONDS)
+    work = unfinished(warm.folder)
     machines: dict[str, str] = {}
     try:
         make_folder(work, 0o700)
@@ -75,7 +76,8 @@ def _keep(warm: Warm, nodes: dict[str, Node]) -> Entry:
             warm.parts, machines, {name: node.state.ssh_host_key for name, node in nodes.items()},
         )  # fmt: skip
         write_entry(entry)
-        shutil.rmtree(warm.folder, ignore_errors=True)
+        # Whoever is killed here leaves no state, or a whole one.
+        discard(warm.folder)
         work.rename(warm.folder)
     except OSError as error:
         raise disk_error(error, work) from error

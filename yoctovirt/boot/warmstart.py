@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
-from yoctovirt.boot.launcher import BootRequest, Launch, ready_node
+from yoctovirt.boot.launcher import BootRequest, Launch
+from yoctovirt.boot.ready import ready_node
 from yoctovirt.boot.warm import Warm, with_generation
 from yoctovirt.boot.warmsave import keep
 from yoctovirt.errors import BootError

@@ -38,9 +38,11 @@ VERBS = {
     "sharing": "Measure what one role takes from the sstate of another.",
     "quick-lock": "Refresh the lock of the Debian packages of the role quick.",
     "runs": "Work on run records: list, show, compare, open, prune.",
+    "verify": "Say whether a run record is what its statement (in-toto, SLSA) says.",
     "build-stats": "Show what a build did and where its time went, or compare two.",
     "warm": "List or drop the states that --warm has kept.",
     "clean": "Say what the workspace occupies, and free it.",
+    "completion": "Print the completion script of a shell.",
 }
 
 
@@ -63,7 +65,7 @@ VERBS = {
 )
 @click.pass_context
 def cli(ctx: click.Context, workspace: str | None, offline: bool) -> None:
-    r"""Take a virtualization role from pinned layers to a tested node.
+    """Take a virtualization role from pinned layers to a tested node.
 
     \b
     yoctovirt build reference        build an image
@@ -73,7 +75,7 @@ def cli(ctx: click.Context, workspace: str | None, offline: bool) -> None:
 
     Exit codes: 0 all well, 1 checks failed, 2 wrong usage, 3 host or network,
     4 build, 5 boot, 130 interrupted, 70 a bug of yoctovirt.
-    """
+    """  # noqa: D301 (click takes \\b for: leave this paragraph as it is)
     ctx.obj = {"workspace": workspace}
     if offline:
         os.environ["YOCTOVIRT_OFFLINE"] = "1"

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.bootoptions import boot_options, make_boot_options
 from yoctovirt.cli.common import (
-    boot_options,
-    make_boot_options,
     recorded,
     skip_preflight_option,
     workspace_of,
@@ -119,7 +118,7 @@ def _print_ways_in(node: Node) -> None:
     from yoctovirt.base.process import paste_form
 
     state = node.state
-    names = {"login": "login", "ssh": "SSH"}
+    names = {"login": "login", "ssh": "SSH", "settled": "settled"}
     timings = state.timings
     times = [f"{word} after {timings[key]:.1f} s" for key, word in names.items() if key in timings]
     click.echo(

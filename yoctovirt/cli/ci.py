@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from yoctovirt.cli.annotate import KINDS, choose_kind, speaking_to, tell_ci
+from yoctovirt.cli.bootoptions import boot_options, make_boot_options
 from yoctovirt.cli.choice import Checks, choice_options, suite_choice
 from yoctovirt.cli.ci_options import PHASES, Options
 from yoctovirt.cli.common import (
-    boot_options,
     build_options,
     load_checked_role,
-    make_boot_options,
     make_build_options,
     offline_option,
     planned_workspace_of,
@@ -178,7 +177,9 @@ def _host(
     host, role = chosen
     return _finish(
         workspace, host.name, role.name if role else None, how,
-        lambda record: test_host(record, workspace, chosen, screen, how.checks.keywords()),
+        lambda record: test_host(
+            record, workspace, chosen, screen, how.checks.keywords(), how.boot
+        ),
     )  # fmt: skip
 
 

@@ -13,11 +13,13 @@ from yoctovirt.boot.launcher import BootRequest
 from yoctovirt.cli import print_error
 from yoctovirt.cli.annotate import tell_ci
 from yoctovirt.cli.ci_image import image_phase
+from yoctovirt.cli.closing import state
 from yoctovirt.cli.common import reported
 from yoctovirt.cli.flow import note_image, note_unreached, smoke_phase
 from yoctovirt.cli.table import print_verdicts
 from yoctovirt.cli.together import plan_set, set_phase
 from yoctovirt.errors import YoctovirtError, combined_exit_code
+from yoctovirt.report.html import write_together
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
@@ -77,6 +79,10 @@ def ci_set(
             raise
     finally:
         codes = [part.close() for part in parts]
+    if len(parts) > 1:
+        together = write_together([part.record.path for part in parts])
+        state(workspace, parts[0].record.path)
+        click.echo(f"report of all nodes: {together}")
     _print_errors(parts)
     return combined_exit_code(codes)
 

@@ -14,7 +14,6 @@ import click
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
-    from yoctovirt.boot.qemuargs import BootOptions
     from yoctovirt.build.kas.builder import KasOptions
     from yoctovirt.config.roles import Role
     from yoctovirt.config.site import Site
@@ -105,82 +104,6 @@ def opened_places(ctx: click.Context) -> Iterator[Places]:
         yield places
 
 
-def boot_options(function: Function) -> Function:
-    """Add the options of a boot; they come as keywords for :func:`make_boot_options`."""
-    for option in reversed(
-        (
-            click.option("--kvm/--no-kvm", default=None, help="Insist on KVM, or on TCG."),
-            click.option("--memory", type=click.IntRange(32), metavar="MIB", help="Memory in MiB."),
-            click.option("--cpus", "--smp", type=click.IntRange(1), help="Number of CPUs (-smp)."),
-            click.option(
-                "--qemuparams", multiple=True, metavar="ARGS", help="Extra QEMU arguments."
-            ),
-            click.option(
-                "--bootparams", multiple=True, metavar="ARGS", help="Extra kernel arguments."
-            ),
-            click.option(
-                "--ssh-port",
-                type=click.IntRange(1, 65535),
-                help="Port of 127.0.0.1 for SSH (default: a free one).",
-            ),
-            click.option(
-                "--forward",
-                "forwards",
-                multiple=True,
-                metavar="[ADDR:]HOST:GUEST",
-                help="Forward a TCP port of this host into the node, such as 8080:80.",
-            ),
-            click.option(
-                "--disk", "disks", multiple=True, metavar="SIZE", help="An empty disk, such as 10G."
-            ),
-            click.option(
-                "--persist",
-                is_flag=True,
-                help="Keep what the node writes, for the next boot of that name (persist/).",
-            ),
-            click.option(
-                "--warm",
-                is_flag=True,
-                help="Resume the state that is kept of this node; without one boot, and keep it.",
-            ),
-            click.option(
-                "--login-timeout", type=float, metavar="S", help="Seconds until the login prompt."
-            ),
-            click.option("--ssh-timeout", type=float, metavar="S", help="Seconds until SSH."),
-            click.option(
-                "--timeout-scale",
-                type=click.FloatRange(0.1, 100),
-                default=1.0,
-                show_default=True,
-                help="Factor for all deadlines, for a slow host.",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
-
-
-BOOT_KEYS = (
-    "kvm", "memory", "cpus", "qemuparams", "bootparams",
-    "ssh_port", "persist", "warm", "login_timeout", "ssh_timeout", "timeout_scale",
-)  # fmt: skip
-
-
-def make_boot_options(values: dict[str, Any]) -> BootOptions:
-    """Return the BootOptions in the keywords of a verb."""
-    from yoctovirt.boot.disks import parse_size
-    from yoctovirt.boot.forwards import parse_forward
-    from yoctovirt.boot.qemuargs import BootOptions
-
-    chosen = {key: values[key] for key in BOOT_KEYS}
-    return BootOptions(
-        **chosen,
-        disks=tuple(parse_size(text) for text in values["disks"]),
-        forwards=tuple(parse_forward(text) for text in values["forwards"]),
-        preflight=not values["skip_preflight"],
-    )
-
-
 def load_checked_role(name: str, workspace: Path | None) -> Role:
     """Return the role *name*, ours or of the *workspace*, its promises known to the smoke room."""
     from yoctovirt.config.roles import load_role
@@ -262,7 +185,7 @@ def command_line() -> str:
 
 
 @contextmanager
-def recorded(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
+def _opened(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
     """Yield a run record that is closed with whatever ends the block."""
     from yoctovirt.base.record import RunRecord
 
@@ -276,37 +199,34 @@ def recorded(workspace: Workspace, name: str, role: str | None) -> Iterator[RunR
 
 
 @contextmanager
+def recorded(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
+    """Yield a run record; whatever ends the block, it is closed and states what is in it."""
+    from yoctovirt.cli.closing import state
+
+    record: RunRecord | None = None
+    try:
+        with _opened(workspace, name, role) as record:
+            yield record
+    finally:
+        if record is not None:
+            state(workspace, record.path)
+
+
+@contextmanager
 def reported(
     workspace: Workspace, name: str, role: str | None, junit: Path | None = None
 ) -> Iterator[RunRecord]:
     """Like :func:`recorded`, with JUnit and HTML written whatever the outcome was."""
+    from yoctovirt.cli.closing import state, write_reports
     from yoctovirt.errors import UsageError
 
     if junit is not None and not junit.absolute().parent.is_dir():
         raise UsageError(f"--junit {junit}: there is no folder {junit.absolute().parent}")
     record: RunRecord | None = None
     try:
-        with recorded(workspace, name, role) as record:
+        with _opened(workspace, name, role) as record:
             yield record
     finally:
         if record is not None:
-            _write_reports(record, junit)
-
-
-def _write_reports(record: RunRecord, junit: Path | None) -> None:
-    import shutil
-
-    from yoctovirt.report.html import write_html
-    from yoctovirt.report.junit import write_junit
-
-    written = write_junit(record.path)
-    if junit is not None:
-        shutil.copyfile(written, junit)
-    report = write_html(record.path)
-    click.echo()
-    click.echo(f"result: {record.data['result']} (exit code {record.data['exit_code']})")
-    if record.data["retries"]:
-        tries = len(record.data["retries"])
-        click.echo(f"retries: {tries} ({record.data['retries'][0]['phase']}; see run.json)")
-    click.echo(f"record: {record.path}")
-    click.echo(f"report: {report}")
+            write_reports(record, junit)
+            state(workspace, record.path)

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from yoctovirt.base.checksums import Checksums
 from yoctovirt.base.record import RunRecord
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.builders import Built, run_builder
+from yoctovirt.build.oefindings import keep_findings
 from yoctovirt.cli.common import use_site
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
-from yoctovirt.errors import UsageError
+from yoctovirt.errors import UsageError, YoctovirtError
 from yoctovirt.pins.layers import layer_pins
 from yoctovirt.pins.packages import package_pins
 
@@ -21,22 +23,31 @@ if TYPE_CHECKING:
     from yoctovirt.boot.node import Node
     from yoctovirt.build.kas.builder import KasOptions
 
+#: In the folder of the records: digests of images that were computed already.
+CHECKSUMS = ".checksums.json"
+
 
 def note_image(record: RunRecord, built: Built) -> None:
     """Write into the record which image was used, of which packages and layers."""
     deploy = built.deploy
+    digests = Checksums(record.path.parent / CHECKSUMS).of(deploy.files())
     record.data["image"] = {
         "name": deploy.image,
         "deploy_dir": str(deploy.path),
-        "files": [{"name": path.name, "bytes": path.stat().st_size} for path in deploy.files()],
+        "files": [
+            {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}
+            for path, digest in digests.items()
+        ],
         "distro": deploy.testdata.get("DISTRO"),
         "distro_version": deploy.testdata.get("DISTRO_VERSION"),
         "machine": deploy.testdata.get("MACHINE"),
         "release": built.release,
+        "features": list(built.features),
     }
     record.data["pins"] = package_pins(deploy.packages())
     if built.config is not None:
         record.data["pins"]["layers"] = layer_pins(built.config)
+    keep_findings(deploy, record.path)
     record.save()
 
 
@@ -130,11 +141,25 @@ def note_node(record: RunRecord, node: Node) -> None:
             "memory_mib": state.memory_mib,
             "cpus": state.cpus,
             "timings": state.timings,
+            "settled": state.settled or None,
             "command": state.command,
             "console_log": f"console-{state.name}.log",
+            "qemu": _qemu_version(node),
         }
     )
     record.save()
+
+
+def _qemu_version(node: Node) -> str | None:
+    """Return what QEMU says of itself (QMP: query-version); None for a host."""
+    if node.state.kind != "qemu":
+        return None
+    try:
+        told = node.qmp.execute("query-version")
+        number = ".".join(str(told["qemu"][part]) for part in ("major", "minor", "micro"))
+        return f"{number} {told['package']}".strip()
+    except (YoctovirtError, KeyError, TypeError):
+        return None  # a node that has just died says so itself
 
 
 def smoke_phase(
@@ -152,8 +177,10 @@ def smoke_phase(
 ) -> list[dict[str, Any]]:
     """Run the suites that *nodes* promise as a phase of *record*; *peers* run beside them.
 
-    Raises ChecksFailedError where a check failed; the verdicts are in the record by then.
+    Raises ChecksFailedError where a check failed, BootError where a node broke under the checks;
+    the verdicts are in the record by then.
     """
+    from yoctovirt.smoke.broken import judge_nodes, restarts_counted
     from yoctovirt.smoke.catalog import IMAGE_CHECKS, SERIAL_CHECKS, choose_suites
     from yoctovirt.smoke.runner import judge, lacking_nodes, read_verdicts, run_checks
 
@@ -177,13 +204,15 @@ def smoke_phase(
                 if one.partition("::")[0] in names_of
             ]
         try:
-            run_checks(
-                nodes, workspace, chosen, record.path, log, screen,
-                expression=expression, checks=checks, jobs=jobs, peers=peers,
-            )  # fmt: skip
+            with restarts_counted([*nodes, *peers], record.path):
+                run_checks(
+                    nodes, workspace, chosen, record.path, log, screen,
+                    expression=expression, checks=checks, jobs=jobs, peers=peers,
+                )  # fmt: skip
         finally:
             verdicts = read_verdicts(record.path)
             record.data["checks"] = verdicts
+        judge_nodes(record.path, verdicts)
         judge(verdicts)
     return verdicts
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from yoctovirt.base.screen import Screen
     from yoctovirt.boot.hosts import Host
     from yoctovirt.boot.node import Node
+    from yoctovirt.boot.qemuargs import BootOptions
     from yoctovirt.config.roles import Role
     from yoctovirt.config.workspace import Workspace
 
@@ -67,14 +68,19 @@ def choose_hosts(
 
 @contextmanager
 def host_phase(
-    record: RunRecord, workspace: Workspace, host: Host, role: Role | None, screen: Screen
+    record: RunRecord,
+    workspace: Workspace,
+    host: Host,
+    role: Role | None,
+    screen: Screen,
+    options: BootOptions,
 ) -> Iterator[Node]:
     """Reach *host* as the phase ``boot`` of *record*; yield it, leave it at the end."""
     from yoctovirt.boot.hosts import attached
     from yoctovirt.cli.flow import note_node
 
     log = record.commands(screen.command)
-    attaching = attached(workspace, host, role, record.path, log, screen)
+    attaching = attached(workspace, host, role, record.path, log, screen, options)
     with record.phase("boot") as details, screen.step(f"reach {host.name}"):
         node = attaching.__enter__()
         details["host"] = node.state.accelerator_reason
@@ -95,6 +101,7 @@ def test_host(
     chosen: tuple[Host, Role | None],
     screen: Screen,
     choice: dict[str, Any],
+    options: BootOptions,
 ) -> None:
     """Reach a host and run the smoke suites on it, *choice* of them, into *record*."""
     from yoctovirt.cli.flow import note_unreached, smoke_phase
@@ -102,7 +109,7 @@ def test_host(
 
     host, role = chosen
     try:
-        with host_phase(record, workspace, host, role, screen) as node:
+        with host_phase(record, workspace, host, role, screen, options) as node:
             smoke_phase(record, workspace, [node], screen, **choice)
     finally:
         note_unreached(record, role.promises if role else (), workspace)

@@ -12,6 +12,7 @@ RUNS_VERBS = {
     "show": "Say what came of a run, and what is wrong.",
     "compare": "Say what changed from one run to another.",
     "open": "Open the report of a run in the browser.",
+    "report": "Draw one page of several runs, or one anew.",
     "prune": "Remove old run records.",
 }
 

@@ -36,7 +36,8 @@ def command(
     """Say what changed from the run FIRST to SECOND (default: the newest of the same role).
 
     Checks newly failed, newly passed, flaky (both on one set of pins), slower (beyond the
-    scatter of the workspace's other runs), times of phases, changed pins and packages.
+    scatter of the workspace's other runs), times of phases, changed pins and packages, other
+    conditions (release, machine, accelerator, host).
     """
     from yoctovirt.errors import UsageError
     from yoctovirt.report.compare import compare_runs
@@ -63,8 +64,6 @@ def command(
                               indent=2))  # fmt: skip
     else:
         click.echo(f"{one.folder.name}: {one.result}  ->  {two.folder.name}: {two.result}")
-        if one.data["role"] != two.data["role"]:
-            click.echo(f"of different roles: {one.data['role']}, {two.data['role']}")
         _print(found, two.data)
     regression = found["newly_failed"] or found["gone"]
     return EXIT_CHECKS_FAILED if fail_on_regression and regression else 0
@@ -89,9 +88,11 @@ def _print(found: dict[str, Any], second: dict[str, Any]) -> None:
             click.echo(f"{kind[:-1]:18} {row['name']}  {before} -> {after}")
         if len(rows) > _PACKAGES:
             click.echo(f"{'':18} … and {len(rows) - _PACKAGES} more {kind} (--json has all)")
-    if found["accelerators"]:
-        first, after = (" ".join(names) or "none" for names in found["accelerators"])
-        click.echo(f"times of checks are not compared: the accelerators were {first} and {after}")
+    for row in found["conditions"]:
+        before, after = (row[side] or "none" for side in ("before", "after"))
+        click.echo(f"{'condition':18} {row['name']}  {before} -> {after}")
+    if not found["times_compared"]:
+        click.echo("times of checks are not compared: they were not made on the same grounds")
     if nothing:
         click.echo("no check, pin or package differs")
     for row in found["phases"]:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.bootoptions import boot_options, make_boot_options
 from yoctovirt.cli.choice import choice_options, suite_choice
 from yoctovirt.cli.common import (
-    boot_options,
     load_checked_role,
-    make_boot_options,
     reported,
     skip_preflight_option,
     workspace_folder,
@@ -108,7 +107,7 @@ def command(
     if one is not None:
         name, role_name = one[0].name, one[1].name if one[1] else None
         with reported(workspace, f"smoke-{name}", role_name, junit) as record:
-            test_host(record, workspace, one, screen, {**choice, **how})
+            test_host(record, workspace, one, screen, {**choice, **how}, make_boot_options(values))
         return
     if bundle is None:
         _check_targets(targets, nodes, workspace)
@@ -146,10 +145,11 @@ def _boot_and_test(
 
 
 def _keep_console(run: str, name: str, record: Path) -> None:
-    """Copy the console log of a node that somebody else has booted into our record."""
-    source = Path(run) / f"console-{name}.log"
-    if source.is_file():
-        shutil.copyfile(source, record / source.name)
+    """Copy the console log of a node that somebody else has booted into our record, dated."""
+    for file in (f"console-{name}.log", f"console-{name}.log.times"):
+        source = Path(run) / file
+        if source.is_file():
+            shutil.copyfile(source, record / file)
 
 
 def _check_choice(choice: dict[str, Any], workspace: Path | None) -> None:

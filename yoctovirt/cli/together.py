@@ -149,7 +149,8 @@ def boot_set(workspace: Workspace, roles: Sequence[str], values: dict[str, Any])
     """``yoctovirt boot`` of several nodes."""
     from yoctovirt.base.screen import Screen
     from yoctovirt.boot.launcher import BootRequest
-    from yoctovirt.cli.common import make_boot_options, recorded
+    from yoctovirt.cli.bootoptions import make_boot_options
+    from yoctovirt.cli.common import recorded
     from yoctovirt.cli.images import choose_image
 
     nodes = named_nodes(roles)
@@ -182,9 +183,11 @@ def _print_ways_in(found: NodeSet) -> None:
     for name, launch in found.alive.items():
         state = launch.node.state
         where = f", {state.private_address}" if state.private_address else ""
+        settled = state.timings.get("settled")
         click.echo(
             f"node {name} is ready: {state.accelerator} ({state.accelerator_reason}){where}, "
             f"SSH after {state.timings.get('ssh', 0):.1f} s"
+            + (f", settled after {settled:.1f} s" if settled else "")
         )
         click.echo(f"ssh:     yoctovirt ssh {name}")
 

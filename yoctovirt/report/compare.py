@@ -23,14 +23,15 @@ def compare_runs(
 
     *earlier* are other runs of the same role: the scatter of their times is the noise, and a
     check that both passed and failed among them on one set of pins is flaky. Times are
-    compared only where the nodes had the same accelerator.
+    compared only where the nodes had the same accelerator, on hosts of the same kind, and for
+    the same release and machine.
     """
     before, after = _outcomes(first), _outcomes(second)
     both = [name for name in after if name in before]
     bad = ("failed", "error", "not run")
     runs = [*earlier, first, second]
     flaky = _flaky(runs)
-    comparable = _accelerators(first) == _accelerators(second)
+    comparable = _grounds(first) == _grounds(second)
     return {
         "results": [first["result"], second["result"]],
         "newly_failed": [n for n in both if after[n] in bad and before[n] not in bad],
@@ -40,7 +41,8 @@ def compare_runs(
         "gone": [n for n in before if n not in after],
         "flaky": [n for n in after if n in flaky],
         "slower": _times(first, second, earlier) if comparable else [],
-        "accelerators": [] if comparable else [_accelerators(first), _accelerators(second)],
+        "conditions": _changes(_conditions(first), _conditions(second)),
+        "times_compared": comparable,
         "phases": _phases(first, second),
         "pins": _layers(first, second),
         "packages": _packages(first, second),
@@ -58,6 +60,28 @@ def _outcomes(run: dict[str, Any]) -> dict[str, str]:
 
 def _accelerators(run: dict[str, Any]) -> list[str]:
     return [node["accelerator"] for node in run["nodes"]]
+
+
+def _conditions(run: dict[str, Any]) -> dict[str, str]:
+    """Return under which conditions a run was made, in words: what differs explains much."""
+    image, host = run["image"] or {}, run["host"]
+    found = {
+        "role": run["role"],
+        "release": image.get("release"),
+        "machine": image.get("machine"),
+        "features": " ".join(image.get("features") or ()),
+        "accelerator": " ".join(_accelerators(run)),
+        "host": f"{host['architecture']}, {host['cpus']} CPUs",
+        "host system": host["os"],
+        "yoctovirt": run["tool"]["version"],
+    }
+    return {name: str(value) for name, value in found.items() if value}
+
+
+def _grounds(run: dict[str, Any]) -> list[str | None]:
+    """Return what must be the same for times to be compared."""
+    known = _conditions(run)
+    return [known.get(name) for name in ("release", "machine", "accelerator", "host")]
 
 
 def _flaky(runs: Sequence[dict[str, Any]]) -> set[str]:
@@ -85,9 +109,9 @@ def _pins_hash(run: dict[str, Any]) -> str:
 def _times(
     first: dict[str, Any], second: dict[str, Any], earlier: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    accelerators = _accelerators(second)
+    grounds = _grounds(second)
     history: dict[str, list[float]] = {}
-    for run in [*(run for run in earlier if _accelerators(run) == accelerators), first]:
+    for run in [*(run for run in earlier if _grounds(run) == grounds), first]:
         for check in run["checks"]:
             if check["outcome"] == "passed":
                 history.setdefault(check["id"], []).append(check["seconds"])

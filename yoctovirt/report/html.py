@@ -1,28 +1,44 @@
-"""The report of a run: one HTML file that needs nothing else, not even JavaScript."""
+"""The report of a run: one HTML file that needs nothing else.
+
+It is complete without JavaScript; a script of a few lines adds the search. No text of a node
+can become a script: the page's own policy names the hash of that one.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from yoctovirt.base.files import human_bytes, write_atomically
 from yoctovirt.base.process import paste_form
-from yoctovirt.report.load import COMMANDS_FILE, load_node_commands, load_run, tail
+from yoctovirt.errors import combined_exit_code
+from yoctovirt.report.bootline import boot_view
+from yoctovirt.report.load import load_run, tail
+from yoctovirt.report.sbom import sbom_view
+from yoctovirt.report.shown import LOG_BYTES, OUTCOMES, Part, by_suite, checks_view, with_messages
 from yoctovirt.report.text import Budget, plain
 from yoctovirt.report.timeline import build_view
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import jinja2
 
 HTML_FILE = "report.html"
+#: The page of all nodes of one call, in the record of the first.
+TOGETHER_FILE = "together.html"
 #: Bytes for logs and outputs in all; the whole of each lies beside the page.
-PAGE_BYTES = 600_000
-#: The end of each log, in bytes.
-LOG_BYTES = 60_000
-#: Characters of what a command on a node printed: in a check that passed, in another one.
-OUTPUT_CHARACTERS = {True: 2_000, False: 12_000}
-DETAIL_CHARACTERS = 8_000
+PAGE_BYTES = 1_500_000
+#: The page stays below 5 MB. Each check takes so many bytes without its outputs, and so many
+#: more where it did not pass.
+_PAGE_LIMIT, _ROW, _CARD, _LEAST = 4_500_000, 800, 1_000, 300_000
+#: A picture that is not larger stands in the page.
+_PICTURE = 300_000
 
 #: What a result is called, and what follows from it.
 _RESULTS = {
@@ -32,28 +48,56 @@ _RESULTS = {
     "interrupted": ("interrupted", "somebody asked for the end"),
     "running": ("not finished", "the run is going on, or was killed"),
 }
-_OUTCOMES = ("failed", "error", "skipped", "flaky", "passed")
+#: Of several records the first of these results stands for all.
+_WORST = ("running", "interrupted", "error", "failed", "passed")
 
 
-def render_html(folder: Path) -> str:
-    """Return the page for the run record in *folder*."""
-    run = load_run(folder)
-    budget = Budget(PAGE_BYTES)
-    checks = _checks(run["checks"], load_node_commands(folder), budget, folder)
-    word, meaning = _RESULTS.get(run["result"], (run["result"], ""))
+def render_html(*folders: Path, page: Path | None = None) -> str:
+    """Return the page for the run records *folders*.
+
+    Its links to the records lead from the folder *page*, else from the first of *folders*.
+    Raises UsageError for a folder that is no record.
+    """
+    parts = [
+        Part(path, load_run(path), _link(path, page or folders[0]), f"r{number}")
+        for number, path in enumerate(folders)
+    ]
+    budget = _budget(parts)
+    # First why each check failed, then the logs, then all else as far as there is room.
+    judged = with_messages(parts, budget)
+    records = [_part(part, budget) for part in parts]
+    checks = checks_view(judged, budget)
+    result = min((part.run["result"] for part in parts), key=_worse)
+    word, meaning = _RESULTS.get(result, (result, ""))
+    promised = [
+        {**left, "part": part}
+        for part in parts
+        for left in part.run["not_run"]
+        if left.get("promised")
+    ]
+    nodes = [node for part in parts for node in part.run["nodes"]]
+    names = list(dict.fromkeys(name for check in checks for name in check["nodes"]))
+    script = _source("filter.js")
     return _template().render(
-        run=run,
+        parts=records,
+        several=len(parts) > 1,
+        title=", ".join(dict.fromkeys(str(part.run["role"] or "node") for part in parts)),
+        run=parts[0].run,
+        result=result,
         word=word,
         meaning=meaning,
-        error=_error(run),
-        timeline=_timeline(run),
-        view=build_view(folder),
-        counts=[(kind, sum(c["outcome"] == kind for c in checks)) for kind in _OUTCOMES],
+        seconds=_seconds_of_all(parts),
+        exit_code=_exit_code(parts),
+        boot=boot_view(nodes),
+        counts=[(kind, sum(c["outcome"] == kind for c in checks)) for kind in OUTCOMES],
+        checks=checks,
         bad=[check for check in checks if check["outcome"] != "passed"],
-        suites=_by_suite(checks),
-        promised=[left for left in run["not_run"] if left.get("promised")],
-        left_out=[left for left in run["not_run"] if not left.get("promised")],
-        logs=_logs(folder, _broken_phase(run), budget),
+        suites=by_suite(checks),
+        nodes=nodes,
+        names=names,
+        promised=promised,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         paste_form=paste_form,
     )
 
@@ -65,8 +109,58 @@ def write_html(folder: Path) -> Path:
     return path
 
 
+def write_together(folders: Sequence[Path]) -> Path:
+    """Write one page for the records *folders* into the first of them and return its path."""
+    path = folders[0] / TOGETHER_FILE
+    write_atomically(path, render_html(*folders))
+    return path
+
+
+def _link(folder: Path, page: Path) -> str:
+    """Return how a link on the page in the folder *page* begins that leads into *folder*."""
+    return "" if folder == page else quote(os.path.relpath(folder, page)) + "/"
+
+
+def _budget(parts: Sequence[Part]) -> Budget:
+    checks = [check for part in parts for check in part.run["checks"]]
+    bad = sum(check["outcome"] != "passed" for check in checks)
+    free = _PAGE_LIMIT - _ROW * len(checks) - _CARD * bad
+    return Budget(min(PAGE_BYTES * len(parts), max(free, _LEAST)))
+
+
+def _worse(result: str) -> int:
+    return _WORST.index(result) if result in _WORST else -1
+
+
+def _exit_code(parts: Sequence[Part]) -> int | None:
+    codes = [part.run["exit_code"] for part in parts]
+    return None if None in codes else combined_exit_code(codes)
+
+
+def _seconds_of_all(parts: Sequence[Part]) -> float | None:
+    known = [part.run["seconds"] for part in parts if part.run["seconds"] is not None]
+    return max(known, default=None)
+
+
+def _part(part: Part, budget: Budget) -> dict[str, Any]:
+    """Return what the page shows of one record."""
+    broken = _broken_phase(part.run)
+    return {
+        "run": part.run,
+        "label": part.label,
+        "link": part.link,
+        "key": part.key,
+        "error": _error(part),
+        "timeline": _timeline(part.run),
+        "view": build_view(part.folder),
+        "sbom": sbom_view(part.folder),
+        "left_out": [left for left in part.run["not_run"] if not left.get("promised")],
+        "logs": _logs(part.folder, broken, budget),
+    }
+
+
 @lru_cache(maxsize=1)
-def _template() -> jinja2.Template:
+def _environment() -> jinja2.Environment:
     import jinja2
 
     environment = jinja2.Environment(
@@ -77,8 +171,18 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         finalize=_finalize,
     )
-    environment.filters.update(seconds=_seconds, detail=_detail, bytes=human_bytes)
-    return environment.get_template("report.html.j2")
+    environment.filters.update(seconds=_seconds, detail=_detail, bytes=human_bytes, url=quote)
+    return environment
+
+
+def _template() -> jinja2.Template:
+    return _environment().get_template("report.html.j2")
+
+
+def _source(name: str) -> str:
+    environment = _environment()
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0].strip()
 
 
 def _finalize(value: Any) -> Any:
@@ -86,8 +190,9 @@ def _finalize(value: Any) -> Any:
     return plain(value) if type(value) is str else value
 
 
-def _error(run: dict[str, Any]) -> dict[str, Any] | None:
+def _error(part: Part) -> dict[str, Any] | None:
     """Return the error with what it is about; None where the checks say it all."""
+    run = part.run
     error: dict[str, Any] | None = run["error"]
     if error is None or (run["result"] == "failed" and run["checks"]):
         return None
@@ -98,67 +203,25 @@ def _error(run: dict[str, Any]) -> dict[str, Any] | None:
         **error,
         "title": f"{'Phase ' + phase if phase else 'The run'} {ended}",
         "message": message,
+        "kept": [_kept(part, name) for name in error.get("evidence", ())],
     }
+
+
+def _kept(part: Part, name: str) -> dict[str, Any]:
+    """Return a file that was kept of a node that failed, with what can be shown of it."""
+    path = part.folder / name
+    found = {"name": name, "link": part.link + quote(name), "picture": "", "text": ""}
+    if path.suffix == ".png" and path.is_file() and path.stat().st_size <= _PICTURE:
+        found["picture"] = base64.b64encode(path.read_bytes()).decode()
+    elif path.suffix in (".json", ".txt", ".log"):
+        found["text"] = tail(path, 12_000)
+    return found
 
 
 def _broken_phase(run: dict[str, Any]) -> str:
     """Return the name of the phase that did not get to its end; empty where there is none."""
     broken = (p["name"] for p in run["phases"] if p["status"] in ("error", "interrupted"))
     return str(next(broken, ""))
-
-
-def _checks(
-    checks: list[dict[str, Any]],
-    commands: dict[str, list[dict[str, Any]]],
-    budget: Budget,
-    folder: Path,
-) -> list[dict[str, Any]]:
-    """Return the checks with what they ran, those that did not pass first."""
-    shown: list[dict[str, Any]] = []
-    taken: set[str] = set()
-    for check in sorted(checks, key=lambda check: _rank(check["outcome"])):
-        passed = check["outcome"] == "passed"
-        rows = []
-        for row in commands.get(check["id"], []):
-            output = budget.take(row["output"], OUTPUT_CHARACTERS[passed], COMMANDS_FILE)
-            command = budget.take(row["command"], OUTPUT_CHARACTERS[True], COMMANDS_FILE)
-            rows.append({**row, "command": command, "output": output})
-        kept = check.get("evidence", "")
-        logs = tail(folder / kept, LOG_BYTES) if kept else ""
-        # What has been said in the message need not be said a second time.
-        detail = check["detail"] if check["detail"].strip() != check["message"].strip() else ""
-        shown.append(
-            {
-                **check,
-                "anchor": _anchor(check["id"], taken),
-                "commands": rows,
-                "evidence": kept,
-                "logs": budget.take(logs, DETAIL_CHARACTERS, kept),
-                "message": budget.take(check["message"], DETAIL_CHARACTERS, "checks.jsonl"),
-                "detail": budget.take(detail, DETAIL_CHARACTERS, "checks.jsonl"),
-            }
-        )
-    return shown
-
-
-def _anchor(identity: str, taken: set[str]) -> str:
-    """Return a name for a place in the page that is not *taken* yet."""
-    name = base = "check-" + "".join(c if c.isalnum() else "-" for c in identity)
-    while name in taken:
-        name = f"{base}-{len(taken)}"
-    taken.add(name)
-    return name
-
-
-def _rank(outcome: str) -> int:
-    return _OUTCOMES.index(outcome) if outcome in _OUTCOMES else -1
-
-
-def _by_suite(checks: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    suites: dict[str, list[dict[str, Any]]] = {}
-    for check in checks:
-        suites.setdefault(check["suite"], []).append(check)
-    return dict(sorted(suites.items(), key=lambda item: (item[0] != "base", item[0])))
 
 
 def _timeline(run: dict[str, Any]) -> list[dict[str, Any]]:
@@ -206,6 +269,8 @@ def _detail(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return _seconds(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_detail(one)}" for name, one in value.items()) or "none"
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
+        return ", ".join(map(_detail, value)) or "none"
     return str(value)

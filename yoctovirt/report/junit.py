@@ -89,11 +89,23 @@ def _properties(run: dict[str, Any]) -> list[tuple[str, Any]]:
         ("yoctovirt.exit_code", run["exit_code"]),
     ]
     if run["image"]:
-        found.append(("image", run["image"]["name"]))
+        image = run["image"]
+        found.append(("image", image["name"]))
+        for key in ("release", "machine", "distro"):
+            if image.get(key):
+                found.append((f"image.{key}", image[key]))
+        found += [
+            (f"image.{file['name']}.sha256", file["sha256"])
+            for file in image["files"]
+            if file.get("sha256")
+        ]
     if run["pins"]:
         found.append(("pins.sha256", run["pins"].get("sha256", "")))
+        packages = run["pins"].get("packages", {})
+        found.append(("pins.packages", len(packages)))
         layers = run["pins"].get("layers", {})
-        found += [(f"pins.{name}.commit", pin["commit"]) for name, pin in layers.items()]
+        for name, pin in layers.items():
+            found += [(f"pins.{name}.url", pin["url"]), (f"pins.{name}.commit", pin["commit"])]
     found += [(f"node.{node['name']}.accelerator", node["accelerator"]) for node in run["nodes"]]
     return found
 

@@ -34,7 +34,7 @@ class Budget:
         """Return as much of *text* as may be shown; *where* is the file that has all of it."""
         text = plain(clip(text, limit))
         size = len(escape(text).encode())
-        if size > self.left:
+        if size and size > self.left:
             return f"[left out, this page is long enough: see {where}]"
         self.left -= size
         return text

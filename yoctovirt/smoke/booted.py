@@ -11,8 +11,9 @@ import pytest
 
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
-from yoctovirt.boot.launcher import BootRequest, ready_node
+from yoctovirt.boot.launcher import BootRequest
 from yoctovirt.boot.qemuargs import BootOptions
+from yoctovirt.boot.ready import ready_node
 from yoctovirt.build.builders import what_was_built
 from yoctovirt.config.roles import load_role
 from yoctovirt.config.workspace import find_workspace

@@ -6,8 +6,8 @@ import fcntl
 import json
 import re
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,7 @@ class SmokeNode:
             prelude = _PRELUDE if via == "ssh" else ""
             result = self._node.run(prelude + command, limit, via)
         except YoctovirtError as error:
+            error.details.setdefault("node", self.name)
             self._note_error(command, via, str(error).replace(_PRELUDE, ""))
             if isinstance(error, CommandTimeoutError):
                 self._end(error.transcript)
@@ -177,6 +178,25 @@ class SmokeNode:
                 f"{result.exit_status}{missing}{expected}\n{came}"
             )
         return result.output
+
+    @contextmanager
+    def expect_reboot(self, seconds: float = 300.0) -> Iterator[None]:
+        """Let the node restart in the block; behind it the node is ready again.
+
+        *seconds* are scaled, and never more than what is left of the check's deadline. Any
+        other restart ends the run. Raises NodeUnreachableError where it does not come back.
+        """
+        scale = self._node.state.timeout_scale
+        limit = self._clock.limit(seconds * scale, "(reboot)") / scale
+        begun = time.monotonic()
+        with self._node.expect_reboot(limit):
+            yield
+        took = round(time.monotonic() - begun, 3)
+        self._recorder.add(
+            self.name,
+            {"command": "(reboot, as announced)", "transport": "ssh", "exit_status": 0,
+             "output": "", "duration": took},
+        )  # fmt: skip
 
     def put(self, data: bytes, remote: str, mode: int = 0o644) -> None:
         """Write *data* to the file *remote* of the node."""

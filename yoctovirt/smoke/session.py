@@ -12,9 +12,10 @@ import pytest
 
 from yoctovirt.boot.hosts import find_any_node
 from yoctovirt.boot.node import Node
-from yoctovirt.boot.results import NodeUnreachableError
+from yoctovirt.boot.results import NodeRestartedError, NodeUnreachableError
 from yoctovirt.config.workspace import find_workspace
 from yoctovirt.errors import YoctovirtError
+from yoctovirt.smoke.broken import note_broken, read_started
 from yoctovirt.smoke.catalog import IMAGE_CHECKS, SERIAL_CHECKS, promise_commands
 from yoctovirt.smoke.checked import COMMANDS_FILE, CommandRecorder, SmokeNode
 from yoctovirt.smoke.evidence import Evidence
@@ -54,6 +55,9 @@ class SmokeSession:
             self._peers: list[Node] = [find_any_node(space, n) for n in config.getoption("yv_peer")]
         except YoctovirtError as error:
             raise pytest.UsageError(f"{error.message} ({error.hint})") from error
+        started = read_started(self._results)
+        for node in (*self._nodes, *self._peers):
+            node.watch_restarts(started.get(node.name))
         self._workspace = space.path
         self._scale = max(node.state.timeout_scale for node in self._nodes)
         self._clock = CheckClock()
@@ -167,8 +171,12 @@ class SmokeSession:
             report.outcome = "failed"
             why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
             report.longrepr = f"a promised check may not be skipped: {why}"
-        if call.excinfo is not None and isinstance(call.excinfo.value, NodeUnreachableError):
-            self._broken = self._broken or f"the node is gone: {call.excinfo.value}"
+        error = call.excinfo.value if call.excinfo is not None else None
+        if isinstance(error, NodeUnreachableError) and not self._broken:
+            restarted = isinstance(error, NodeRestartedError)
+            self._broken = str(error) if restarted else f"the node is gone: {error}"
+            if self._results is not None:
+                note_broken(self._results, error.details.get("node", ""), self._broken)
         # While what the check has made is still there: before the clean-up.
         if report.failed and not self._broken:
             kept = self._evidence.fetch(self._nodes, _suite_at(item.path), self._current)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class VerdictWriter:
         entry = self._open.setdefault(
             report.nodeid,
             {"id": identity, "suite": identity.partition("::")[0], "outcome": "passed",
-             "title": "", "seconds": 0.0, "message": "", "detail": ""},
+             "title": "", "started": _moment(report.start), "seconds": 0.0, "message": "",
+             "detail": ""},
         )  # fmt: skip
         entry["seconds"] = round(entry["seconds"] + report.duration, 3)
         told = dict(report.user_properties)
@@ -70,6 +72,10 @@ class VerdictWriter:
             )
         with self._path.open("a", encoding="utf-8") as out:
             out.write(json.dumps(entry) + "\n")
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
 
 
 def _message(report: pytest.TestReport) -> str:

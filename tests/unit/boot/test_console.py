@@ -99,7 +99,10 @@ def test_a_closed_console_is_left_to_the_next(bridge: Bridge) -> None:
     first.close()
     first.close()
     second = Console(bridge.path)
-    bridge.say(b"hello")
+    end = time.monotonic() + 10
+    while second.first_output is None and time.monotonic() < end:
+        bridge.say(b"hello")  # to the first one, until its end is seen
+        time.sleep(0.05)
     assert second.expect(["hello", TIMEOUT], timeout=10) == 0
     second.close()
     with pytest.raises(NodeUnreachableError, match="is closed"):

@@ -16,6 +16,7 @@ from yoctovirt.boot.hosts import (
     known_host_key,
     load_hosts,
 )
+from yoctovirt.boot.qemuargs import BootOptions
 from yoctovirt.boot.results import NodeUnreachableError
 from yoctovirt.build.debian.overlay import make_keys
 from yoctovirt.config.workspace import Workspace
@@ -192,13 +193,13 @@ nodes:
     run = workspace.path
     with (
         pytest.raises(NodeUnreachableError, match="does not answer"),
-        attached(workspace, host, None, run, CommandLog(), QUIET),
+        attached(workspace, host, None, run, CommandLog(), QUIET, BootOptions()),
     ):
         pytest.fail("attached")
     assert switched.read_text().split() == ["cycle", "off"]
     assert not (workspace.nodes / "board").exists()
     with attached_lock(workspace), pytest.raises(UsageError, match="node board is in use"):
-        attached(workspace, host, None, run, CommandLog(), QUIET).__enter__()
+        attached(workspace, host, None, run, CommandLog(), QUIET, BootOptions()).__enter__()
 
 
 def attached_lock(workspace: Workspace):  # type: ignore[no-untyped-def]

@@ -190,6 +190,28 @@ def test_a_save_that_was_killed_is_cleaned_up(request_of: Any) -> None:
     assert {path.name for path in folder.iterdir()} == {"b.tmp-1", "node-12345678"}
 
 
+def test_a_removal_that_was_killed_leaves_no_state(
+    request_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its first file goes the entry is none any more; the next save removes the rest."""
+    warm = Warm([request_of()], {})
+    entry = kept(warm)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("yoctovirt.boot.warm.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            entry.drop()
+    (left,) = warm_dir(warm.workspace).iterdir()
+    assert (left / "warm.json").is_file()
+    assert entries(warm.workspace) == []
+    assert warm.find(Screen(quiet=True)) is None
+    remove_unfinished(warm.workspace)
+    assert not list(warm_dir(warm.workspace).iterdir())
+
+
 def test_strange_folders_reach_qemu_whole() -> None:
     import shlex
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
+import time
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from tests import samples
-from yoctovirt.report.html import render_html, write_html
+from yoctovirt.report.bootline import STEPS
+from yoctovirt.report.html import render_html, write_html, write_together
 from yoctovirt.report.text import Budget, clip, plain
 from yoctovirt.report.timeline import KINDS
 
@@ -20,7 +26,7 @@ VOID = {"meta", "link", "br", "hr", "img", "input"}
 class Page(HTMLParser):
     """Collects what a reader sees, and complains of tags that do not match."""
 
-    def __init__(self, html: str) -> None:
+    def __init__(self, html: str, folder: Path) -> None:
         super().__init__(convert_charrefs=True)
         self.open: list[str] = []
         self.text = ""
@@ -34,8 +40,10 @@ class Page(HTMLParser):
         assert self.open == []
         assert len(self.ids) == len(set(self.ids)), "an id is there twice"
         for link in self.links:
-            assert link.startswith(("#", "data:")), link
-            assert not link.startswith("#") or link[1:] in self.ids, f"{link} leads nowhere"
+            if link.startswith("#"):
+                assert link[1:] in self.ids, f"{link} leads nowhere"
+            elif not link.startswith("data:"):
+                assert (folder / unquote(link)).is_file(), f"{link} leads nowhere"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
@@ -62,7 +70,7 @@ class Page(HTMLParser):
 def page(folder: Path) -> Page:
     path = write_html(folder)
     assert path == folder / "report.html"
-    return Page(path.read_text(encoding="utf-8"))
+    return Page(path.read_text(encoding="utf-8"), folder)
 
 
 def test_a_green_run(tmp_path: Path) -> None:
@@ -155,7 +163,7 @@ def test_nothing_from_a_node_becomes_a_tag(tmp_path: Path) -> None:
     data["pins"]["packages"] = {EVIL: EVIL}
     samples.edit(folder, **{**data, "checks": checks, "command": EVIL, "role": EVIL})
     shown = page(folder)
-    assert "script" not in shown.tags
+    assert shown.tags.count("script") == 1, "our own"
     assert "img" not in shown.tags
     assert shown.text.count("<script>alert(1)</script>") > 30
 
@@ -217,11 +225,33 @@ def test_thousands_of_long_outputs_leave_the_page_small_and_failures_readable(
     rows.append(samples.command_row(samples.FAILED, "docker info", 1, "the reason\n" + "x" * 9000))
     samples.write_rows(folder, rows)
     samples.edit(folder, checks=checks)
-    assert write_html(folder).stat().st_size < 1_000_000
-    text = page(folder).text
-    assert "the reason" in text
-    assert "[left out, this page is long enough: see node-commands.jsonl]" in text
-    assert len(page(folder).outcomes) == len(checks)
+    assert write_html(folder).stat().st_size < 2_000_000
+    shown = page(folder)
+    assert "the reason" in shown.text
+    # Of most that passed only how many commands they ran.
+    assert shown.links.count("node-commands.jsonl") > 20
+    assert len(shown.outcomes) == len(checks)
+
+
+@pytest.mark.parametrize(("bad", "console"), [(40, 50_000_000), (2000, 2_000_000)])
+def test_2000_checks_and_50_mb_of_console_are_less_than_5_mb(
+    tmp_path: Path, bad: int, console: int
+) -> None:
+    folder = samples.big_run(tmp_path, bad=bad, console=console)
+    assert (folder / "console-reference.log").stat().st_size > 0.95 * console
+    began = time.monotonic()
+    size = write_html(folder).stat().st_size
+    assert size < 5_000_000
+    assert time.monotonic() - began < 20
+    shown = page(folder)
+    assert len(shown.outcomes) == 2000
+    assert sum(outcome == "failed" for outcome in shown.outcomes.values()) == bad
+    told = set(map(int, re.findall(r"the reason of (\d+)\n", shown.text)))
+    assert told == set(range(0, 2000, 2000 // bad))
+    assert "the last line" in shown.text
+    # Of the first that failed all is there, whatever came after it.
+    card = shown.text.index("suite0::c0")
+    assert card < shown.text.index("$ try 0 4", card) < shown.text.index("said while they failed")
 
 
 def test_half_a_line_at_the_end_of_the_commands_is_left_out(tmp_path: Path) -> None:
@@ -233,7 +263,10 @@ def test_half_a_line_at_the_end_of_the_commands_is_left_out(tmp_path: Path) -> N
 
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     html = render_html(samples.red_run(tmp_path))
-    assert "<script" not in html
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in html
+    assert "default-src 'none'" in html
     assert not re.search(r"url\(|@import|(src|href)=.?http", html)
 
 
@@ -253,6 +286,127 @@ def test_times_are_written_as_they_are_read_best(
     folder = samples.green_run(tmp_path)
     samples.edit(folder, seconds=seconds)
     assert f"took {text}" in page(folder).text
+
+
+# Failed checks, nodes -----------------------------------------------------------
+
+
+def test_a_failed_check_has_what_was_expected_and_the_console_meanwhile(tmp_path: Path) -> None:
+    folder = samples.red_run(tmp_path)
+    checks = samples.checks(red=True)
+    checks[2]["detail"] = (
+        "test_docker.py:83: in test_daemon\n    assert len(told) == 4, f'docker info gave {told}'\n"
+        "E   AssertionError: docker info gave []\n"
+    )
+    samples.edit(folder, checks=checks)
+    began = samples.STARTED
+    samples.write_console(
+        folder / "console-reference.log",
+        [
+            (began - 60, "long before\n" * 200),
+            (began - 10, "a moment before\n"),
+            (began + 1, "dockerd was killed\n"),
+            (began + 60, "long after\n"),
+        ],
+    )
+    text = page(folder).text
+    card = text[text.index("docker::daemon") : text.index("docker::run")]
+    words = (
+        "The Docker daemon answers; its drivers are known.",
+        "assert len(told) == 4",
+        "the Docker daemon does not answer",
+        "$ docker info",
+        "a moment before",
+        "dockerd was killed",
+    )
+    places = [card.index(word) for word in words]
+    assert places == sorted(places)
+    assert "long after" not in card
+    assert card.count("long before") < 60
+
+
+@pytest.mark.parametrize(
+    ("line", "condition"),
+    [
+        ("assert len(told) == 4, f'docker info gave {told}'", "assert len(told) == 4"),
+        ("assert storage in ('overlay2', 'btrfs'), (", "assert storage in ('overlay2', 'btrfs')"),
+        ("assert config is not None, HIDDEN", "assert config is not None"),
+        ("told = node.check(", None),
+        ("raise AssertionError(", None),
+    ],
+)
+def test_the_condition_of_a_check(tmp_path: Path, line: str, condition: str | None) -> None:
+    folder = samples.red_run(tmp_path)
+    checks = samples.checks(red=True)
+    checks[2]["detail"] = f"test_x.py:8: in test_x\n    {line}\nE   no\n"
+    samples.edit(folder, checks=checks[:3])
+    html = render_html(folder)
+    shown = re.findall(r"</dt><dd>The Docker.*?(?:<br><code>(.*?)</code>)?</dd>", html)
+    assert [unescape(text) for text in shown] == [condition or ""]
+
+
+def test_a_silent_console_is_called_silent(tmp_path: Path) -> None:
+    folder = samples.red_run(tmp_path)
+    said = [(samples.STARTED - 60, "login: ")]
+    samples.write_console(folder / "console-reference.log", said)
+    assert "login:\n[nothing came on the console meanwhile]" in page(folder).text
+
+
+def test_without_times_of_the_console_nothing_is_guessed(tmp_path: Path) -> None:
+    assert "The console meanwhile" not in page(samples.red_run(tmp_path)).text
+
+
+def test_a_check_that_ran_hundreds_of_commands_shows_the_last(tmp_path: Path) -> None:
+    folder = samples.red_run(tmp_path)
+    rows = [samples.command_row(samples.FAILED, f"try {n}", 1, "no") for n in range(300)]
+    samples.write_rows(folder, rows)
+    text = page(folder).text
+    assert "The last 40 commands on the node" in text
+    assert "260 before them" in text
+    assert "$ try 299" in text
+    assert "$ try 259" not in text
+
+
+def test_several_nodes_have_a_column_a_filter_and_a_line_each(tmp_path: Path) -> None:
+    shown = page(samples.pair_run(tmp_path))
+    html = (next(tmp_path.iterdir()) / "report.html").read_text()
+    assert 'id="f-node"' in html
+    assert "reference, compute" in shown.text, "the check that ran on both"
+    assert "10.0.2.12" in shown.text
+    for words in ("QEMU, and the kept state", "init, services"):
+        assert words in shown.text
+    assert re.findall(r'data-node="(\w+)"', html) == ["reference", "compute"]
+    assert 'id="f-node"' not in render_html(samples.green_run(tmp_path / "one"))
+
+
+def test_one_page_for_the_records_of_one_call(tmp_path: Path) -> None:
+    folders = [samples.green_run(tmp_path), samples.boot_failed_run(tmp_path)]
+    folders.append(samples.red_run(tmp_path))
+    path = write_together(folders)
+    assert path == folders[0] / "together.html"
+    shown = Page(path.read_text(), folders[0])
+    assert shown.text.count("docker::daemon") >= 3
+    header = shown.text[: shown.text.index("Phases")]
+    for words in ("error", "8 passed", "1 failed", "1 error", "exit code 5"):
+        assert words in header.replace("\n", " "), words
+    for words in ("Phase boot failed", "no login prompt within 240 s", "every check"):
+        assert (words in shown.text) == (words != "every check"), words
+    assert f"../{folders[1].name}/run.json" in shown.links
+
+
+def test_what_was_kept_of_a_node_that_did_not_come_up_is_shown(tmp_path: Path) -> None:
+    folder = samples.boot_failed_run(tmp_path)
+    kept = folder / "failure-reference"
+    kept.mkdir()
+    (kept / "qmp.json").write_text('{"query-status": {"status": "internal-error"}}')
+    (kept / "screen.png").write_bytes(b"\x89PNG\r\n")
+    data = json.loads((folder / "run.json").read_text())
+    names = ["failure-reference/qmp.json", "failure-reference/screen.png"]
+    samples.edit(folder, error={**data["error"], "evidence": names})
+    shown = page(folder)
+    assert "internal-error" in shown.text
+    assert "data:image/png;base64,iVBORw0K" in shown.links
+    assert set(names) <= set(shown.links)
 
 
 # Colours ------------------------------------------------------------------------
@@ -285,7 +439,9 @@ def test_every_text_has_the_contrast_of_wcag_aa(tmp_path: Path, theme: int) -> N
         assert contrast("#fff", colours[badge]) >= 4.5, badge
     kinds = dict(re.findall(r"\.t-([a-z]+) \{ background: (#[0-9a-f]+)", html))
     assert set(kinds) == set(KINDS)
-    for kind, colour in kinds.items():
+    steps = dict(re.findall(r"\.b-([a-z]+) \{ background: (#[0-9a-f]+)", html))
+    assert set(steps) == set(STEPS)
+    for kind, colour in [*kinds.items(), *steps.items()]:
         assert contrast("#fff", colour) >= 4.5, kind
 
 

@@ -76,6 +76,23 @@ def test_a_green_run(tmp_path: Path) -> None:
     assert properties["node.reference.accelerator"] == "tcg"
     assert len(properties["pins.sha256"]) == 64
     assert properties["pins.poky.commit"] == "c0ffee" * 6 + "c0ff"
+    assert properties["pins.poky.url"] == "https://git.example.invalid/poky"
+    assert properties["pins.packages"] == "150"
+    assert properties["image.bzImage.sha256"] == "5eed" * 16
+    assert properties["image.reference-image-qemux86-64.ext4.sha256"] == "c0de" * 16
+    assert properties["image.machine"] == "qemux86-64"
+    assert len(properties) == len(list(root.iter("property"))), "each name is there once"
+
+
+def test_a_record_of_an_older_version_has_no_checksums(tmp_path: Path) -> None:
+    folder = samples.green_run(tmp_path)
+    image = json.loads((folder / "run.json").read_text())["image"]
+    for file in image["files"]:
+        del file["sha256"]
+    samples.edit(folder, image=image)
+    names = [p.attrib["name"] for p in parse(folder).iter("property")]
+    assert "image" in names
+    assert not [name for name in names if name.endswith("sha256") and name.startswith("image")]
 
 
 def test_a_failure_is_told_from_an_error(tmp_path: Path) -> None:

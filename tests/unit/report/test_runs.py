@@ -221,8 +221,26 @@ def test_times_under_another_accelerator_are_not_compared(runs: Runs) -> None:
     kvm, tcg = runs.make(**timed(1)), runs.make(accelerator="tcg", **timed(50))
     found = runs.compare(kvm, tcg)
     assert found["slower"] == []
-    assert found["accelerators"] == [["kvm"], ["tcg"]]
-    assert "the accelerators were kvm and tcg" in runs.call("compare", kvm.path.name).stdout
+    assert found["conditions"] == [{"name": "accelerator", "before": "kvm", "after": "tcg"}]
+    text = runs.call("compare", kvm.path.name).stdout
+    assert "condition          accelerator  kvm -> tcg" in text
+    assert "times of checks are not compared" in text
+
+
+@pytest.mark.parametrize("what", ["host", "release"])
+def test_times_on_another_host_or_release_are_no_noise_of_this_one(runs: Runs, what: str) -> None:
+    first = runs.make(**timed(10))
+    other: dict[str, Any] = {"host": {**first.data["host"], "cpus": 64}}
+    if what == "release":
+        image = {"name": "x", "release": "kirkstone", "machine": "qemux86-64", "files": []}
+        other = {"image": {**image, "deploy_dir": "/x", "distro": "x", "distro_version": "1"}}
+    for seconds in (10, 30, 10, 30):
+        elsewhere = runs.make(**timed(seconds), **other)
+    assert runs.compare(elsewhere, first)["times_compared"] is False
+    last = runs.make(**timed(25))
+    found = runs.compare(first, last)
+    assert [row["before"] for row in found["slower"]] == [10], "only the one on the same grounds"
+    assert found["conditions"] == []
 
 
 def test_nothing_differs(runs: Runs) -> None:
@@ -233,11 +251,29 @@ def test_nothing_differs(runs: Runs) -> None:
     assert "would be compared with itself" in runs.call("compare", last, code=2).stderr
 
 
-def test_open_makes_the_report_that_is_missing(runs: Runs) -> None:
+def test_open_draws_the_report_that_is_missing_beside_the_record(runs: Runs) -> None:
     record = runs.make(red=True)
+    before = sorted(record.path.iterdir())
     page = Path(runs.call("open").stdout.strip())
-    assert page == record.path / "report.html"
+    assert page == runs.folder / ".reports" / f"{record.path.name}.html"
     assert "docker::daemon" in page.read_text()
+    assert sorted(record.path.iterdir()) == before
+    (record.path / "report.html").write_text("its own")
+    assert Path(runs.call("open").stdout.strip()) == record.path / "report.html"
+
+
+def test_report_of_several_runs_is_one_page(runs: Runs, tmp_path: Path) -> None:
+    green, red = runs.make(), runs.make(red=True, role="other")
+    page = tmp_path / "all.html"
+    done = runs.call("report", green.path.name, str(red.path), "-o", str(page))
+    assert done.stdout == f"{page}\n"
+    text = page.read_text()
+    assert text.count("<article") == 2
+    for record in (green, red):
+        assert f'href="ws/runs/{record.path.name}/run.json"' in text
+    inside = runs.call("report", "-o", str(red.path / "mine.html"), code=2)
+    assert "lies in a run record" in inside.stderr
+    assert "there is no folder" in runs.call("report", "-o", "/none/x.html", code=2).stderr
 
 
 def test_prune(runs: Runs) -> None:

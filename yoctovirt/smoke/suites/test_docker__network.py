@@ -11,15 +11,31 @@ from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.suites.aids.dockerimage import container_name, import_image
 
-#: A server in a container, run by the node's own Python; it answers each client with one word.
-_SERVER = (
-    "import socket; s = socket.socket(); s.bind(('', 8080)); s.listen()\n"
-    "while True: c, _ = s.accept(); c.sendall(b'{word}'); c.close()"
+#: Servers in a container that answer each client with one word, and clients on the node: of the
+#: node's own Python, or of BusyBox where that has a server.
+_PYTHON = (
+    "/bin/chroot /host python3 -c \"import socket; s = socket.socket(); s.bind(('', 8080)); "
+    "s.listen()\nwhile True: c, _ = s.accept(); c.sendall(b'{word}'); c.close()\"",
+    "python3 -c \"import socket; s = socket.create_connection(('{host}', {port}), 20); "
+    's.settimeout(20); print(s.recv(64).decode())"',
 )
-_CLIENT = (
-    "import socket; s = socket.create_connection(('{host}', {port}), 20); s.settimeout(20); "
-    "print(s.recv(64).decode())"
+_BUSYBOX = (
+    "/bin/sh -c 'while :; do echo {word} | /bin/busybox nc -l -p 8080; done'",
+    "timeout 20 busybox nc {host} {port} </dev/null",
 )
+
+
+def _programs(node: SmokeNode) -> tuple[str, str]:
+    """Return the server and the client that this node can run."""
+    if node.run("command -v python3").ok:
+        return _PYTHON
+    # What BusyBox offers was chosen when it was built.
+    if node.run("busybox nc 2>&1 | grep -q -e '-l'").ok:
+        return _BUSYBOX
+    pytest.fail(
+        "the check needs a program on the node that can listen: python3, or a BusyBox with "
+        "nc -l (NC_SERVER)"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +71,10 @@ def test_ping_between_containers(node: SmokeNode, image: str, undo: Undo) -> Non
 
 def test_published_port(node: SmokeNode, image: str, undo: Undo) -> None:
     """A port that a container publishes answers on the node, by loopback and by its address."""
-    node.check("command -v python3", why="the check needs python3 on the node")
     word, name = secrets.token_hex(8), container_name(undo)
-    server = _SERVER.format(word=word)
+    server, client = _programs(node)
     node.check(
-        f"docker run -d --name {name} -p 8080 -v /:/host:ro {image} "
-        f'/bin/chroot /host python3 -c "{server}"',
+        f"docker run -d --name {name} -p 8080 -v /:/host:ro {image} {server.format(word=word)}",
         timeout=90,
         why="a container that publishes a port cannot be started",
     )
@@ -68,10 +82,10 @@ def test_published_port(node: SmokeNode, image: str, undo: Undo) -> None:
     addresses = re.findall(r"^\d+: (?!lo|docker|br-|virbr|lxcbr|veth)\S+\s+inet ([\d.]+)",
                            node.check("ip -4 -o addr show"), re.MULTILINE)  # fmt: skip
     for host in ("127.0.0.1", *addresses[:1]):
-        client = _CLIENT.format(host=host, port=port)
+        call = client.format(host=host, port=port)
         # The server needs a moment to begin.
         got = node.run(
-            f'for turn in 1 2 3 4 5 6; do said=$(python3 -c "{client}" 2>&1) && '
+            f"for turn in 1 2 3 4 5 6; do said=$({call} 2>&1) && "
             '[ -n "$said" ] && break; sleep 2; done; echo "$said"',
             timeout=60,
         ).output.strip()

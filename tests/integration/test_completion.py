@@ -1,0 +1,105 @@
+"""Completion in real shells: keys are typed, and what the shell makes of them is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+#: What is typed (^ is the Tab key), and what the help of the completed words begins with.
+TYPED = [
+    ("yoctovirt doct^ --help", "Usage: yoctovirt doctor "),
+    ("yoctovirt runs comp^ --help", "Usage: yoctovirt runs compare "),
+    ("yoctovirt completion zs^ --help", "Usage: yoctovirt completion "),
+    ("yoctovirt ci --on-death kee^ --help", "Usage: yoctovirt ci "),
+]
+_SECONDS = 60
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\x0f")
+
+
+def shell(name: str) -> str:
+    place = shutil.which(name)
+    if place is None:
+        pytest.skip(f"{name} is missing: apt-get install {name}")
+    return place
+
+
+class Terminal:
+    """An interactive shell that has yoctovirt in its PATH."""
+
+    def __init__(self, argv: list[str], home: Path) -> None:
+        env = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "TERM": "dumb",
+            "PS1": "",
+        }
+        self._child = pexpect.spawn(
+            argv[0], argv[1:], env=env, encoding="utf-8", timeout=_SECONDS, dimensions=(50, 200)
+        )
+        self._number = 0
+
+    def run(self, line: str) -> str:
+        """Run *line* and return what came."""
+        self._number += 1
+        mark = f"end-{self._number}"
+        before, tab, rest = line.partition("^")
+        self._child.send(before + ("\t" if tab else ""))
+        if tab:
+            # What the shell has made of the word must stand there before more is typed.
+            self._child.expect([r"\w ", pexpect.TIMEOUT], timeout=15)
+        self._child.send(f"{rest}; echo en''d-{self._number}\r")
+        self._child.expect_exact(mark)
+        return _COLOURS.sub("", str(self._child.before))
+
+    def close(self) -> None:
+        self._child.close(force=True)
+
+
+@pytest.fixture(params=["bash", "zsh"])
+def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Terminal]]:
+    name = request.param
+    argv = [shell(name), *(["--norc", "--noprofile", "-i"] if name == "bash" else ["-f", "-i"])]
+    made = Terminal(argv, tmp_path)
+    made.run(
+        f"autoload -Uz compinit && compinit -u -d {tmp_path}/dump" if name == "zsh" else "true"
+    )
+    yield name, made
+    made.close()
+
+
+def test_what_is_typed_is_completed(terminal: tuple[str, Terminal]) -> None:
+    name, opened = terminal
+    opened.run(f'eval "$(yoctovirt completion {name})"')
+    for typed, expected in TYPED:
+        assert expected in opened.run(typed), typed
+
+
+def test_without_the_script_nothing_is(terminal: tuple[str, Terminal]) -> None:
+    assert "there is no verb 'doct'" in terminal[1].run("yoctovirt doct^ --help")
+
+
+def test_fish() -> None:
+    fish = shell("fish")
+
+    def offered(line: str, script: str = "yoctovirt completion fish | source; ") -> list[str]:
+        env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            [fish, "--no-config", "-c", f"{script}complete -C '{line}'"],
+            env=env, text=True, capture_output=True, check=True, timeout=_SECONDS,
+        )  # fmt: skip
+        return [row.partition("\t")[0] for row in done.stdout.splitlines()]
+
+    assert offered("yoctovirt doct") == ["doctor"]
+    assert offered("yoctovirt runs comp") == ["compare"]
+    assert sorted(offered("yoctovirt completion ")) == ["bash", "fish", "zsh"]
+    assert "--on-death" in offered("yoctovirt ci --on-d")
+    assert "doctor" not in offered("yoctovirt doct", script="")

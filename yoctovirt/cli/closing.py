@@ -1,0 +1,51 @@
+"""What a finished run record is given: reports, and a statement of all that lies in it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from yoctovirt.base.record import RunRecord
+from yoctovirt.boot.node import running_nodes
+from yoctovirt.config.workspace import Workspace
+from yoctovirt.errors import InfrastructureError
+from yoctovirt.report.html import write_html
+from yoctovirt.report.junit import write_junit
+from yoctovirt.report.statement import write_statement
+
+
+def write_reports(record: RunRecord, junit: Path | None) -> None:
+    """Write JUnit XML (copied to *junit*, too) and the page; say where they are."""
+    written = write_junit(record.path)
+    if junit is not None:
+        shutil.copyfile(written, junit)
+    report = write_html(record.path)
+    click.echo()
+    click.echo(f"result: {record.data['result']} (exit code {record.data['exit_code']})")
+    if record.data["retries"]:
+        tries = len(record.data["retries"])
+        click.echo(f"retries: {tries} ({record.data['retries'][0]['phase']}; see run.json)")
+    click.echo(f"record: {record.path}")
+    click.echo(f"report: {report}")
+
+
+def state(workspace: Workspace, record: Path) -> None:
+    """Write the statement of a finished run record, as :mod:`yoctovirt.report.statement` says.
+
+    Where the disk does not take it, the error of the run itself stays the one that counts.
+    """
+    growing = []
+    for name, node in running_nodes(workspace).items():
+        if Path(node.state.run).resolve() == record.resolve():
+            growing += [f"console-{name}.log", f"console-{name}.log.times"]
+            growing += [f"qemu-{name}.log", f"events-{name}.jsonl"]
+    in_flight = sys.exc_info()[0] is not None
+    try:
+        write_statement(record, growing)
+    except (InfrastructureError, OSError) as error:
+        if not in_flight:
+            raise
+        click.echo(f"warning: no statement of {record.name}: {error}", err=True)
