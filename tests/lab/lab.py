@@ -72,6 +72,7 @@ class Lab:
             for number, layer in enumerate(node.layers):
                 if layer.kind == "setup" and not self._store.have(layer):
                     self._set_up(node, layer, node.layers[:number])
+        self._store.prune()
 
     def start(self, names: Sequence[str]) -> None:
         """Start the nodes *names* from their layers; what they write goes with the lab."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -91,6 +92,13 @@ class Store:
                 else:
                     self._install(layer, layers[:number], aside)
                 say(f"packages {layer.name}: {time.monotonic() - begun:.0f} s")
+
+    def prune(self) -> None:
+        """Remove layers that the plan has not: those of other packages, of an older script."""
+        wanted = {self.tree(layer).parent for node in self._plan.nodes for layer in node.layers}
+        for path in self.folder.iterdir():
+            if re.fullmatch(r".+-[0-9a-f]{12}", path.name) and path not in wanted:
+                shutil.rmtree(path)
 
     def _bootstrap(self, layer: Layer, aside: Path) -> None:
         self._run(
