@@ -56,8 +56,9 @@ def test_start_scripts_are_waited_for(arm: Yoctovirt) -> None:
     assert state["settled"] == {"init": "init", "state": "running", "failed_units": []}
     assert state["timings"]["settled"] > state["timings"]["ssh"]
     node = find_node(find_workspace(arm.workspace), "arm")
-    script = "setsid sh -c 'sleep 8; echo over >/tmp/over' /etc/init.d/rc 5 >/dev/null 2>&1 &"
-    assert node.run(script).ok
+    script = "setsid sh -c 'echo >/tmp/begun; sleep 8; echo over >/tmp/over' /etc/init.d/rc 5"
+    begun = "until [ -e /tmp/begun ]; do sleep 1; done"
+    assert node.run(f"{script} >/dev/null 2>&1 & {begun}").ok
     settle(node, Screen(quiet=True))
     assert node.run("cat /tmp/over").output == "over\n"
     node.close()

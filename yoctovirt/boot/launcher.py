@@ -40,7 +40,7 @@ from yoctovirt.boot.signs import ConsoleWatch
 from yoctovirt.build.deploydir import DeployDir
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
-from yoctovirt.errors import BootError, UsageError
+from yoctovirt.errors import BootError, InfrastructureError, UsageError
 
 
 class KvmUnusableError(BootError):
@@ -199,13 +199,13 @@ def _start(
     try:
         state.guard_pid = guard.pid
         node = Node(folder, state)
-        node.save()
+        _save(node, guard, qemu_log)
         console = _open_console(folder, guard, qemu_log, name)
         launch = Launch(node, guard, qemu_log, console)
         try:
             state.ssh_port = options.ssh_port or add_forward(node.qmp, Forward(22)).host
             state.forwards = [asdict(add_forward(node.qmp, one)) for one in options.forwards]
-            node.save()
+            _save(node, guard, qemu_log)
             if request.resume is not None:
                 request.resume.wait_loaded(node)
                 launch.mark("loaded")
@@ -237,15 +237,35 @@ def _command(request: BootRequest, accelerator: Accelerator, folder: Path) -> li
     return argv
 
 
+def _save(node: Node, guard: Guarded, qemu_log: Path) -> None:
+    """Save what is known of *node*; where its folder went meanwhile, say why QEMU has ended."""
+    try:
+        node.save()
+    except InfrastructureError:
+        if node.folder.exists():
+            raise
+        # The guard removes the folder as the last thing that it does.
+        with suppress(subprocess.TimeoutExpired):
+            raise _ended(guard.wait(10.0), qemu_log) from None
+        raise
+
+
+def _ended(status: int, qemu_log: Path) -> BootError:
+    """Return the error for a QEMU, or a runqemu, that has ended while it was started.
+
+    runqemu ends with 0 although QEMU failed: that it ended at all is the failure.
+    """
+    text = runqemu_complaint(qemu_log.read_text(errors="replace"))
+    return explain_qemu(f"exit status {status}: {text or '(no message)'}", qemu_log)
+
+
 def _open_console(folder: Path, guard: Guarded, qemu_log: Path, name: str) -> Console:
     """Connect to the console once QEMU has made its sockets."""
     deadline = Deadline(20.0)
     while not deadline.expired:
         status = guard.poll()
         if status is not None:
-            # runqemu ends with 0 although QEMU failed: that it ended at all is the failure.
-            text = runqemu_complaint(qemu_log.read_text(errors="replace"))
-            raise explain_qemu(f"exit status {status}: {text or '(no message)'}", qemu_log)
+            raise _ended(status, qemu_log)
         # QEMU opens the monitor after the character devices; where it ends then, we look again.
         if (folder / QMP_SOCKET).exists():
             with suppress(NodeUnreachableError):
