@@ -194,7 +194,8 @@ def annotate_run(to: Annotations, run: dict[str, Any]) -> None:
     error = run["error"]
     if error and error["class"] != "ChecksFailedError":
         hint = f"\nhint: {error['hint']}" if error["hint"] else ""
-        to.error(f"{name}: {error['class']}", f"{error['message']}{hint}")
+        # Ctrl-C has no message, and GitHub shows no annotation without one.
+        to.error(f"{name}: {error['class']}", f"{error['message'] or run['result']}{hint}")
     for check in run["checks"]:
         if check["outcome"] in ("failed", "error"):
             to.error(f"{name}: {check['id']}", f"{check['title']}\n{check['message']}".strip())
@@ -229,7 +230,8 @@ def summary(run: dict[str, Any]) -> str:
         f"{len(run['retries'])} attempts of a phase were tried again.", "",
     ]  # fmt: skip
     if run["error"] and not checks:
-        lines += [f"**{run['error']['class']}**", "", *_block(run["error"]["message"]), ""]
+        message = run["error"]["message"] or run["result"]
+        lines += [f"**{run['error']['class']}**", "", *_block(message), ""]
     bad = [check for check in checks if check["outcome"] in ("failed", "error")]
     if bad:
         lines += ["| check | outcome | what came |", "| --- | --- | --- |"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.samples import green_run, red_run
+from tests.samples import green_run, interrupted_run, red_run
 from yoctovirt.base.screen import Screen
 from yoctovirt.cli.annotate import (
     GITHUB_LIMIT,
@@ -91,6 +91,14 @@ def test_each_bad_check_is_an_error_at_github(tmp_path: Path) -> None:
     ]
     assert "Cannot connect to the Docker daemon" in found[0][2]
     assert github(load_run(green_run(tmp_path / "green"))) == []
+
+
+def test_an_interrupt_is_shown(tmp_path: Path) -> None:
+    run = load_run(interrupted_run(tmp_path))
+    run["error"] = {"class": "KeyboardInterrupt", "message": "", "hint": ""}
+    assert github(run) == [("error", {"title": "reference: KeyboardInterrupt"}, "interrupted")]
+    run["checks"] = []
+    assert "\n    interrupted\n" in summary(run)
 
 
 def test_nothing_gets_lost_in_the_escaping() -> None:
