@@ -140,7 +140,9 @@ def test_host_of_the_command_line(lab: Lab) -> None:
     (ssh / "known_hosts").write_text(
         f"[127.0.0.1]:{lab.state['ssh_port']} {lab.state['ssh_host_key']}\n"
     )
-    done = lab.run("ci", "reference", "--host", f"root@{address}", timeout=1200)
+    scale = "4" if lab.state["accelerator"] == "tcg" else "1"
+    call = ("ci", "reference", "--host", f"root@{address}", "--timeout-scale", scale)
+    done = lab.run(*call, timeout=3000)
     assert done.returncode == 0, done.stdout + done.stderr
     run = lab.last_record()
     assert run["role"] == "reference"
