@@ -11,8 +11,8 @@ ROLE ?= reference
 # What a minute is enough for. All checks: make demo DEMO_CHECKS=
 DEMO_CHECKS ?= --suite base,docker -k "not docker__"
 
-.PHONY: help demo test lint unit integration test-sabotage test-faults test-layers benchmark \
-	benchmark-build reference docs wheel clean
+.PHONY: help demo test lint unit integration test-sabotage test-faults test-layers test-lab \
+	benchmark benchmark-build reference docs wheel clean
 
 help:
 	@echo "make demo         build, boot and smoke-test the reference node, write the report"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-sabotage each smoke check made to fail and to pass again, on real nodes"
 	@echo "make test-faults  faults on real nodes that take their time"
 	@echo "make test-layers  kas, bitbake and runqemu on real layers (YOCTOVIRT_LAYER_MIRRORS)"
+	@echo "make test-lab     a real OpenStack in namespaces, and the suites on it (root, 10 GiB)"
 	@echo "make benchmark    side-by-side measurements (make benchmark-build: kas, with real layers)"
 	@echo "make reference    docs/reference.md, from the parser; make docs: the user guide, in site/"
 	@echo "make wheel        the package, in dist/"
@@ -64,7 +65,8 @@ integration: .venv-stamps/dev
 # -rs names each test that was skipped and why; those that were deselected have their target.
 test: lint unit integration
 	@echo "left to targets of their own: make test-faults (deselected above: faults that take"
-	@echo "their time), make test-sabotage (each smoke check both ways), make test-layers (real layers, kas, bitbake and runqemu)"
+	@echo "their time), make test-sabotage (each smoke check both ways), make test-layers (real layers, kas, bitbake and runqemu),"
+	@echo "make test-lab (a real OpenStack)"
 
 test-sabotage: .venv-stamps/dev
 	$(BIN)/pytest -v -rs --durations=10 --must-run --sabotage-seen=sabotage-seen.md tests/sabotage
@@ -75,6 +77,9 @@ test-faults: .venv-stamps/dev
 test-layers: .venv-stamps/dev
 	scripts/host-setup layers
 	$(BIN)/pytest -v -rs --must-run tests/layers
+
+test-lab: .venv-stamps/dev
+	$(BIN)/pytest -v -rs --durations=10 --must-run tests/lab
 
 benchmark: .venv-stamps/dev
 	$(BIN)/python benchmarks/startup.py

@@ -208,6 +208,7 @@ def _boot(record: RunRecord) -> None:
             "memory_mib": 2048,
             "cpus": 2,
             "timings": {"login": 44.5, "ssh": 59.3},
+            "settled": {"init": "systemd", "state": "degraded", "failed_units": ["snmpd.service"]},
             "command": [*argv, "root=/dev/vda rw ip=dhcp console=ttyS0"],
             "console_log": "console-reference.log",
             "qemu": "7.2.22 (Debian 1:7.2+dfsg-7)",

@@ -1,19 +1,28 @@
-"""One booted node at a time, on which one thing at a time is broken."""
+"""One booted node at a time, on which one thing at a time is broken.
+
+The nodes of the OpenStack lab are there, too: as the roles ``lab-<node>``.
+"""
 
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.conftest import Yoctovirt
+from tests.lab.host import why_not
+from tests.lab.lab import Lab, open_lab
 from tests.sabotage.table import Row
 from yoctovirt.boot.node import Node, find_node
 from yoctovirt.config.workspace import find_workspace
 
 #: Seconds that a sabotage or a repair may take, before the accelerator's factor.
 BREAKING = 120.0
+#: Roles of the lab's nodes begin so.
+LAB = "lab-"
 
 
 class Bench:
@@ -24,13 +33,18 @@ class Bench:
         self._given = given.split("+") if given else []
         self._kind = ("", 0)
         self._nodes: list[Node] = []
+        self._lab: Lab | None = None
+        self._started = ExitStack()
         self.seen: list[dict[str, Any]] = []
 
     def use(self, role: str, count: int) -> None:
         """Have *count* nodes of *role* running, and no other ones."""
-        if self._nodes and self._kind == (role, count):
+        if (self._nodes or self._lab) and self._kind == (role, count):
             return
         self.close()
+        if role.startswith(LAB):
+            self._use_lab(role, count)
+            return
         names = [f"sabotage-{role}"]
         if count > 1:
             names = [f"{role}-{number + 1}" for number in range(count)]
@@ -48,6 +62,17 @@ class Bench:
         self._nodes = [find_node(workspace, name) for name in names]
         self._kind = (role, count)
 
+    def _use_lab(self, role: str, count: int) -> None:
+        assert count == 1, "rows of the lab break one node, the others are there anyway"
+        reason = "--sabotage-node names other ones" if self._given else why_not()
+        if reason:
+            pytest.skip(reason)
+        self._lab = self._started.enter_context(open_lab())
+        self._lab.build(self._lab.names)
+        self._lab.start(self._lab.names)
+        self._lab.write_workspace(Path(self._yv.workspace), self._lab.names)
+        self._kind = (role, count)
+
     def _call(self, *arguments: str) -> None:
         done = self._yv.run(*arguments, timeout=1500)
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
@@ -63,15 +88,22 @@ class Bench:
             if not self._given:
                 self._yv.run("stop", node.name, "--now")
         self._nodes = []
+        self._lab = None
+        self._started.close()
 
     def on_node(self, script: str, what: str) -> None:
         """Run a sabotage or a repair on the first node; fail where it does not do it."""
+        if self._lab:
+            self._lab.run(self._kind[0].removeprefix(LAB), f"set -e\n{script}", BREAKING * 4)
+            return
         done = self._nodes[0].run(script, BREAKING)
         assert done.ok, f"the {what} exited with {done.exit_status}:\n{script}\n{done.output}"
 
     def check(self, row: Row) -> dict[str, Any]:
         """Run the check of *row*, and no other one, by yoctovirt's own command line."""
         names = [node.name for node in self._nodes]
+        if self._lab:
+            names = [self._kind[0].removeprefix(LAB)]
         done = self._yv.run("smoke", *names, "--check", row.check, timeout=900)
         run = self._yv.last_record()
         assert run["exit_code"] == done.returncode

@@ -85,6 +85,7 @@ def test_a_green_run(tmp_path: Path) -> None:
     assert "no commit" in shown.text
     assert "scarthgap" in shown.text
     assert "lxc: the role does not promise it" in shown.text
+    assert "systemd: degraded, failed units: snmpd.service" in shown.text
 
 
 def test_a_red_run_shows_what_failed_before_what_passed(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A real OpenStack for the tests: Debian packages in namespaces (docs/development.md)."""

@@ -1,0 +1,116 @@
+# What all nodes have: helpers for the scripts that follow. Runs on the node, as root.
+mkdir -p /etc/systemd/journald.conf.d
+printf '[Journal]\nStorage=persistent\nSystemMaxUse=64M\n' >/etc/systemd/journald.conf.d/lab.conf
+
+cat >/usr/local/lib/lab.sh <<'LIB'
+# Functions for the set-up of the lab's nodes.
+PASSWORD=lab-password
+BUS=rabbit://openstack:$PASSWORD@controller:5672/
+
+# config FILE GROUP : write FILE, for root and GROUP, from standard input.
+config() {
+    cat >"$1"
+    chown "root:$2" "$1"
+    chmod 640 "$1"
+}
+
+# database NAME... : make databases, with a user of that name each.
+database() {
+    for name in "$@"; do
+        echo "CREATE DATABASE IF NOT EXISTS $name CHARACTER SET utf8 COLLATE utf8_general_ci;"
+        echo "GRANT ALL ON $name.* TO '${name%%_*}'@'%' IDENTIFIED BY '$PASSWORD';"
+        echo "GRANT ALL ON $name.* TO '${name%%_*}'@'localhost' IDENTIFIED BY '$PASSWORD';"
+    done | mysql
+}
+
+# connection NAME : how a service reaches its database.
+connection() { echo "mysql+pymysql://${1%%_*}:$PASSWORD@controller/$1"; }
+
+# account SECTION USER : a section by which a service logs in to keystone.
+account() {
+    printf '[%s]\n' "$1"
+    printf '%s\n' auth_url=http://controller:5000 auth_type=password region_name=RegionOne \
+        project_domain_name=Default user_domain_name=Default project_name=service \
+        "username=$2" "password=$PASSWORD"
+}
+
+# tokens USER : the section by which a service checks tokens.
+tokens() {
+    account keystone_authtoken "$1"
+    printf '%s\n' www_authenticate_uri=http://controller:5000 \
+        memcached_servers=controller:11211 service_token_roles_required=false
+}
+
+# as USER COMMAND
+as() {
+    user=$1
+    shift
+    su -s /bin/sh -c "$*" "$user"
+}
+
+# One process for each API: the distribution starts as many as the machine has CPUs, and more.
+small_uwsgi() {
+    for file in /etc/*/*-uwsgi.ini; do
+        sed -i 's/^processes *=.*/processes = 1/; s/^threads *=.*/threads = 4/' "$file"
+    done
+}
+
+# services UNIT... : start now and with the node, again and again until what they need is there.
+services() {
+    for unit in "$@"; do
+        mkdir -p "/etc/systemd/system/$unit.service.d"
+        printf '[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=on-failure\nRestartSec=3\n' \
+            >"/etc/systemd/system/$unit.service.d/lab.conf"
+    done
+    systemctl daemon-reload
+    systemctl --quiet enable "$@"
+    systemctl restart "$@"
+}
+
+# answers URL : wait for an answer of a web server, whatever it says.
+answers() {
+    for _ in $(seq 300); do
+        curl -s -o /dev/null "$1" && return 0
+        sleep 1
+    done
+    echo "no answer within 300 s: $1" >&2
+    return 1
+}
+LIB
+
+# lab-register NAME TYPE URL : a user, a service and its endpoints in keystone.
+cat >/usr/local/sbin/lab-register <<'PY'
+#!/usr/bin/python3
+import sys
+
+import openstack
+
+name, kind, url = sys.argv[1:]
+identity = openstack.connect(cloud="lab").identity
+project = identity.find_project("service") or identity.create_project(name="service")
+roles = {role.name: role for role in identity.roles()}
+for needed in ("service", "admin"):
+    role = roles.get(needed) or identity.create_role(name=needed)
+    user = identity.find_user(name) or identity.create_user(
+        name=name, password="lab-password", domain_id="default")
+    identity.assign_project_role_to_user(project, user, role)
+if identity.find_service(name) is None:
+    service = identity.create_service(name=name, type=kind)
+    for interface in ("public", "internal", "admin"):
+        identity.create_endpoint(
+            service_id=service.id, interface=interface, url=url, region_id="RegionOne")
+PY
+chmod 755 /usr/local/sbin/lab-register
+mkdir -p /etc/openstack
+cat >/etc/openstack/clouds.yaml <<'YAML'
+clouds:
+  lab:
+    region_name: RegionOne
+    auth:
+      auth_url: http://controller:5000/v3
+      username: admin
+      password: lab-password
+      project_name: admin
+      user_domain_name: Default
+      project_domain_name: Default
+YAML

@@ -1,0 +1,80 @@
+"""The keys of the lab's layers: all that a layer is made of decides, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.lab.plan import HERE, Plan, read_plan
+from tests.lab.store import Store
+from yoctovirt.build.debian.hostapt import HostApt
+
+
+def plan_of(folder: Path, change: Callable[[dict[str, Any]], object], sources: str = "x") -> Plan:
+    """Return the lab's plan after *change*, on a host with *sources*."""
+    said = yaml.safe_load((HERE / "lab.yml").read_text())
+    change(said)
+    (folder / "lab.yml").write_text(yaml.safe_dump(said, sort_keys=False))
+    (folder / "sources.list").write_text(sources)
+    host = HostApt("debian", "12", "bookworm", (folder / "sources.list",))
+    return read_plan(host, folder / "lab.yml")
+
+
+def keys(plan: Plan) -> list[str]:
+    return [layer.key for layer in plan.nodes[0].layers]
+
+
+def same(one: Plan, other: Plan) -> list[bool]:
+    return [left == right for left, right in zip(keys(one), keys(other), strict=True)]
+
+
+def test_the_layers_of_the_controller(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, lambda said: None)
+    names = [(layer.kind, layer.name) for layer in plan.nodes[0].layers]
+    assert names == [
+        ("base", "base"),
+        ("packages", "identity"),
+        ("setup", "controller-node"),
+        ("setup", "controller-identity"),
+    ]
+    assert len(set(keys(plan))) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        (lambda said: None, [True, True, True, True]),
+        (lambda said: said["nodes"]["controller"].update(promises=[]), [True, True, True, True]),
+        (lambda said: said["nodes"]["controller"].update(address="10.77.0.9"),
+         [True, True, False, False]),
+        (lambda said: said["packages"].update(identity="keystone"), [True, False, False, False]),
+        (lambda said: said["packages"].update(base="sshd"), [False, False, False, False]),
+    ],
+)  # fmt: skip
+def test_what_changes_a_key(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], kept: list[bool]
+) -> None:
+    assert same(plan_of(tmp_path, lambda said: None), plan_of(tmp_path, change)) == kept
+
+
+def test_other_sources_are_another_base(tmp_path: Path) -> None:
+    one = plan_of(tmp_path, lambda said: None)
+    assert not any(same(one, plan_of(tmp_path, lambda said: None, "another archive")))
+
+
+def test_pruning_leaves_what_the_plan_has(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, lambda said: None)
+    host = HostApt("debian", "12", "bookworm", (tmp_path / "sources.list",))
+    store = Store(tmp_path / "store", host, plan)
+    wanted = store.tree(plan.nodes[0].layers[0])
+    other = tmp_path / "store" / "base-0123456789ab" / "tree"
+    for folder in (wanted, other, tmp_path / "store" / "mine"):
+        folder.mkdir(parents=True)
+    store.prune()
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == sorted(
+        [wanted.parent.name, "mine"]
+    )
