@@ -241,6 +241,7 @@ def test_the_image_is_looked_at_where_it_is(record: Path, tmp_path: Path, name: 
     deploy = tmp_path / "deploy"
     alter(deploy / name)
     assert list(faults(record)) == [name]
+    assert verify_record(record, images=False).faults == []
     (deploy / name).unlink()
     found = verify_record(record)
     assert found.faults == []
@@ -347,5 +348,7 @@ def test_the_verb(record: Path, tmp_path: Path) -> None:
     assert told["good"] is False
     assert told["faults"][0]["of"] == "console-reference.log"
     assert call("--deploy-dir", "/none").returncode == 2
+    assert call("--deploy-dir", str(tmp_path), "--skip-images").returncode == 2
+    assert call("--skip-images").returncode == 1
     (record / "run.json").write_text("{")
     assert call(record.name).returncode == 2
