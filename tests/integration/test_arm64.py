@@ -56,7 +56,7 @@ def test_start_scripts_are_waited_for(arm: Yoctovirt) -> None:
     assert state["settled"] == {"init": "init", "state": "running", "failed_units": []}
     assert state["timings"]["settled"] > state["timings"]["ssh"]
     node = find_node(find_workspace(arm.workspace), "arm")
-    script = "nohup sh -c 'sleep 8; echo over >/tmp/over' /etc/init.d/rc 5 >/dev/null 2>&1 &"
+    script = "setsid sh -c 'sleep 8; echo over >/tmp/over' /etc/init.d/rc 5 >/dev/null 2>&1 &"
     assert node.run(script).ok
     settle(node, Screen(quiet=True))
     assert node.run("cat /tmp/over").output == "over\n"

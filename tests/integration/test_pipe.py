@@ -52,6 +52,19 @@ def test_ci_reference(fresh: Yoctovirt) -> None:
         assert check in done.stdout, "the table shows every verdict"
     assert str(run["path"] / "report.html") in done.stdout
 
+    # What was left is what was stated, the image as well; a byte more is seen.
+    properties = {each.get("name"): each.get("value") for each in suite.iter("property")}
+    for file in run["image"]["files"]:
+        assert properties[f"image.{file['name']}.sha256"] == file["sha256"]
+    verified = fresh.run("verify")
+    assert verified.returncode == 0, verified.stdout
+    assert f"{len(run['image']['files'])} of the image" in verified.stdout
+    with (run["path"] / "console-reference.log").open("ab") as console:
+        console.write(b"!")
+    verified = fresh.run("verify")
+    assert verified.returncode == 1
+    assert "WRONG  console-reference.log: altered" in verified.stdout
+
 
 def test_second_build_is_immediate(reference: Yoctovirt) -> None:
     start = time.monotonic()

@@ -134,7 +134,10 @@ def test_with_an_empty_mirror(team: Team, one: Yoctovirt) -> None:
         "team-four", BB_HASHSERVE=team.hashserv, sstate_mirrors=[f"{team.url}/empty"]
     )
     got, said = team.build(four, "--with", str(team.neutral))
-    assert "warning" not in said
+    # That the closed mirrors of sources do not answer is true, and said once in a while.
+    closed = tuple(f"warning: {url} does not answer" for url in NOWHERE.values())
+    warnings = [line.strip() for line in said.splitlines() if "warning" in line]
+    assert [line for line in warnings if not line.startswith(closed)] == []
     assert got["sstate_mirrors"] == got["sstate_local"] == 0
     assert manifest(four) == manifest(one)
 

@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -211,8 +211,8 @@ def attached(
 ) -> Iterator[Node]:
     """Yield *host* as a node of the workspace, ready to be worked on.
 
-    Of *options* those count that say how long its init is waited for.
-    Its power is switched on before, where nodes.yml has a command for it, and off afterwards.
+    Of *options* the deadlines count: their factor, for SSH, for its init. Its power is switched
+    on before, where nodes.yml has a command for it, and off afterwards.
     Raises UsageError where somebody else has it, NodeUnreachableError where it does not answer.
     """
     lock = Lock(lock_path(workspace, host.name))
@@ -220,6 +220,7 @@ def attached(
         raise UsageError(
             f"node {host.name} is in use ({lock.read()})", "wait until the other run has ended"
         )
+    host = replace(host, timeout_scale=host.timeout_scale * options.timeout_scale)
     folder = node_dir(workspace, host.name)
     node: Node | None = None
     try:
@@ -231,7 +232,7 @@ def attached(
         node = _node(host, folder, own, role, str(run))
         _power(host, "on", log, screen)
         try:
-            _contact(node, host, log, screen)
+            _contact(node, host, log, screen, options.ssh_timeout)
             if options.settle:
                 settle(node, screen, options.settle_timeout)
             node.state.state = "ready"
@@ -254,17 +255,18 @@ def _power(host: Host, what: str, log: CommandLog, screen: Screen) -> bool:
     return True
 
 
-def _contact(node: Node, host: Host, log: CommandLog, screen: Screen) -> None:
-    """Connect, switching the power off and on once where that does not succeed."""
+def _contact(node: Node, host: Host, log: CommandLog, screen: Screen, limit: float | None) -> None:
+    """Connect within *limit* seconds, switching the power off and on once where that fails."""
     scale = host.timeout_scale
     switched = "cmd_on" in host.power
     try:
-        _connect(node, host, (host.boot_timeout if switched else SSH_SECONDS) * scale)
+        seconds = (host.boot_timeout if switched else SSH_SECONDS) * scale
+        _connect(node, host, limit or seconds)
     except NodeUnreachableError as error:
         if isinstance(error, NodeRefusedError) or not _power(host, "cycle", log, screen):
             raise
         screen.note(f"{error.message.splitlines()[0]}; waiting for it after the power cycle")
-        _connect(node, host, host.boot_timeout * scale)
+        _connect(node, host, limit or host.boot_timeout * scale)
     told = node.run("grep MemTotal /proc/meminfo; grep -c ^processor /proc/cpuinfo").output.split()
     if len(told) == 4 and told[1].isdigit() and told[3].isdigit():
         node.state.memory_mib = host.memory or int(told[1]) // 1024

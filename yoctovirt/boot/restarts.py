@@ -8,6 +8,7 @@ new connection, on hosts, too.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yoctovirt.base.files import write_atomically
 from yoctovirt.boot.results import NodeRestartedError
 
 #: Prints what changes with each boot (kernel: random(4)).
@@ -49,7 +51,12 @@ class Restarts:
 
     def expected(self) -> bool:
         """Whether the node may restart now; asked for each reset that QEMU tells of."""
-        return self._marker.exists()
+        try:
+            # Whoever was killed in the block expects nothing any more.
+            pid = self._marker.read_text(encoding="ascii")
+            return pid.isdigit() and Path("/proc", pid).exists()
+        except OSError:
+            return False
 
     def now(self, boot_id: str = "") -> Since:
         """Return what :meth:`watch` of another process is to count from."""
@@ -121,7 +128,7 @@ class Restarts:
     @contextmanager
     def announced(self) -> Iterator[None]:
         """Let the node restart in the block."""
-        self._marker.touch()
+        write_atomically(self._marker, str(os.getpid()))
         try:
             yield
         finally:

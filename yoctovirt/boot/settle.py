@@ -163,6 +163,7 @@ def settle(node: Node, screen: Screen, limit: float | None = None) -> None:
         "failed_units": progress.failed,
     }
     node.save()
+    screen.status("")
     warning = complaint(node)
     if warning:
         screen.note(f"warning: {warning}")

@@ -22,6 +22,7 @@ VERBS = {
     "boot": "Start the node of a built role and wait until it can be used.",
     "smoke": "Run the smoke suites on a node.",
     "ci": "Build, boot and smoke-test roles, write the report, give one exit code.",
+    "pipeline": "Write a pipeline file for GitLab, GitHub or Jenkins.",
     "nodes": "List the running nodes of the workspace.",
     "ssh": "Log in on a node over SSH, or run a command on it.",
     "console": "Attach the terminal to the serial console of a node.",

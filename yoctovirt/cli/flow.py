@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from yoctovirt.base.checksums import Checksums
+from yoctovirt.base.files import write_atomically
 from yoctovirt.base.record import RunRecord
 from yoctovirt.base.screen import Screen
 from yoctovirt.build.builders import Built, run_builder
 from yoctovirt.build.oefindings import keep_findings
 from yoctovirt.cli.common import use_site
+from yoctovirt.config.kasfile import to_yaml
 from yoctovirt.config.roles import Role
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import UsageError, YoctovirtError
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 #: In the folder of the records: digests of images that were computed already.
 CHECKSUMS = ".checksums.json"
+#: In a record: the flattened kas configuration of the image.
+CONFIG = "kas.yml"
 
 
 def note_image(record: RunRecord, built: Built) -> None:
@@ -47,6 +51,8 @@ def note_image(record: RunRecord, built: Built) -> None:
     record.data["pins"] = package_pins(deploy.packages())
     if built.config is not None:
         record.data["pins"]["layers"] = layer_pins(built.config)
+        if not (record.path / CONFIG).exists():  # that of an earlier build
+            write_atomically(record.path / CONFIG, to_yaml(built.config))
     keep_findings(deploy, record.path)
     record.save()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 from yoctovirt.cli.common import Function, load_checked_role
 
 if TYPE_CHECKING:
+    from yoctovirt.boot.node import Node
     from yoctovirt.build.builders import Built
     from yoctovirt.config.roles import Role
     from yoctovirt.config.workspace import Workspace
@@ -101,3 +103,31 @@ def checked_role_of(index: dict[str, Any], path: Path, workspace: Path | None) -
     if role is not None:
         check_promises(role.promises, str(path), workspace)
     return role
+
+
+def image_of_nodes(workspace: Workspace, nodes: Sequence[Node]) -> Built | None:
+    """Return the image that all of *nodes* run, None where they differ or it is gone.
+
+    What is known of its release and configuration comes with it as long as nothing newer was
+    built of its role.
+    """
+    from yoctovirt.build.builders import Built, what_was_built
+    from yoctovirt.build.deploydir import open_deploy_dir
+    from yoctovirt.config.roles import load_role
+    from yoctovirt.errors import YoctovirtError
+
+    images = {(node.state.deploy_dir, node.state.image) for node in nodes}
+    if len(images) != 1 or not all(node.has_image for node in nodes):
+        return None
+    ((folder, image),) = images
+    try:
+        built = Built(open_deploy_dir(Path(folder), image))
+    except YoctovirtError:
+        return None
+    role = nodes[0].state.role
+    try:
+        last = what_was_built(load_role(role, workspace.path), workspace) if role else None
+    except YoctovirtError:
+        return built
+    same = last is not None and last.deploy.rootfs.resolve() == built.deploy.rootfs.resolve()
+    return last if same else built

@@ -18,7 +18,7 @@ from yoctovirt.cli.common import (
     workspace_of,
 )
 from yoctovirt.cli.hosts import choose_host, host_option, test_host
-from yoctovirt.cli.images import choose_image, image_options
+from yoctovirt.cli.images import choose_image, image_of_nodes, image_options
 from yoctovirt.cli.suites import jobs_option, suites_option
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def command(
     """
     from yoctovirt.base.screen import Screen
     from yoctovirt.boot.node import running_nodes
-    from yoctovirt.cli.flow import note_node, smoke_phase
+    from yoctovirt.cli.flow import note_image, note_node, smoke_phase
     from yoctovirt.cli.table import print_verdicts
 
     choice: dict[str, Any] = {
@@ -95,6 +95,9 @@ def command(
         with reported(workspace, f"smoke-{name}", chosen[0].state.role, junit) as record:
             for node in chosen:
                 note_node(record, node)
+            known = image_of_nodes(workspace, chosen)
+            if known is not None:
+                note_image(record, known)
             try:
                 smoke_phase(record, workspace, chosen, screen, **choice, **how)
             finally:

@@ -22,20 +22,24 @@ def compare_runs(
     """Return what differs in *second* from *first*; both are run.json.
 
     *earlier* are other runs of the same role: the scatter of their times is the noise, and a
-    check that both passed and failed among them on one set of pins is flaky. Times are
+    check that both passed and failed among them on one set of pins is flaky; one that did so
+    between *first* and *second* alone has newly failed, or newly passed. Times are
     compared only where the nodes had the same accelerator, on hosts of the same kind, and for
     the same release and machine.
     """
     before, after = _outcomes(first), _outcomes(second)
     both = [name for name in after if name in before]
     bad = ("failed", "error", "not run")
-    runs = [*earlier, first, second]
-    flaky = _flaky(runs)
+    newly_failed = [n for n in both if after[n] in bad and before[n] not in bad]
+    newly_passed = [n for n in both if after[n] == "passed" and before[n] in bad]
+    # What turned between just these two has turned once: that is no back and forth.
+    turned = {*newly_failed, *newly_passed}
+    flaky = (_flaky([*earlier, first, second]) - turned) | _flaky([*earlier, first])
     comparable = _grounds(first) == _grounds(second)
     return {
         "results": [first["result"], second["result"]],
-        "newly_failed": [n for n in both if after[n] in bad and before[n] not in bad],
-        "newly_passed": [n for n in both if after[n] == "passed" and before[n] in bad],
+        "newly_failed": newly_failed,
+        "newly_passed": newly_passed,
         "still_failed": [n for n in both if after[n] in bad and before[n] in bad],
         "new": [n for n in after if n not in before],
         "gone": [n for n in before if n not in after],

@@ -14,7 +14,9 @@ from tests.runschema import run_problems
 from yoctovirt.base.record import RunRecord
 
 
-@pytest.mark.parametrize("name", ["green", "red", "boot_failed", "interrupted", "built", "killed"])
+@pytest.mark.parametrize(
+    "name", ["green", "red", "boot_failed", "interrupted", "built", "pair", "sbom", "killed"]
+)
 def test_records_fit(name: str, tmp_path: Path) -> None:
     run = json.loads((getattr(samples, f"{name}_run")(tmp_path) / "run.json").read_text())
     assert run_problems(run) == []

@@ -198,6 +198,17 @@ nodes:
         pytest.fail("attached")
     assert switched.read_text().split() == ["cycle", "off"]
     assert not (workspace.nodes / "board").exists()
+    with (
+        pytest.raises(NodeUnreachableError, match="does not answer within 2 s"),
+        attached(workspace, host, None, run, CommandLog(), QUIET, BootOptions(ssh_timeout=2)),
+    ):
+        pytest.fail("attached")
+    slow = BootOptions(timeout_scale=20)  # times the host's 0.01, times 30 s
+    with (
+        pytest.raises(NodeUnreachableError, match="does not answer within 4 s"),
+        attached(workspace, host, None, run, CommandLog(), QUIET, slow),
+    ):
+        pytest.fail("attached")
     with attached_lock(workspace), pytest.raises(UsageError, match="node board is in use"):
         attached(workspace, host, None, run, CommandLog(), QUIET, BootOptions()).__enter__()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,19 @@ def test_what_was_announced_does_not_count(restarts: Restarts, tmp_path: Path) -
         restarts.met("two")
     assert not restarts.expected()
     restarts.check("")
+
+
+def test_whoever_was_killed_expects_nothing(restarts: Restarts, tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with restarts.announced():
+        (marker,) = tmp_path.iterdir()
+        marker.write_text(str(gone.pid))
+        assert not restarts.expected()
+        marker.write_text(str(os.getpid()))
+        assert restarts.expected()
+    marker.write_text("")
+    assert not restarts.expected()
 
 
 def test_another_process_announced_it(restarts: Restarts, tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def test_a_green_run(tmp_path: Path) -> None:
     assert "no commit" in shown.text
     assert "scarthgap" in shown.text
     assert "lxc: the role does not promise it" in shown.text
+    assert "systemd: degraded, failed units: snmpd.service" in shown.text
 
 
 def test_a_red_run_shows_what_failed_before_what_passed(tmp_path: Path) -> None:
@@ -119,6 +120,28 @@ def test_a_run_whose_boot_failed_says_why_and_shows_the_console(tmp_path: Path) 
         assert text in shown.text
     assert shown.opened == ["log"]
     assert "OK   Started sshd" in shown.text
+
+
+def test_attempts_that_failed_before_are_told(tmp_path: Path) -> None:
+    folder = samples.green_run(tmp_path)
+    retry = {"phase": "build", "attempt": 1, "started": "x", "seconds": 3.5, "wait": 10,
+             "class": "InfrastructureError", "message": "the mirror does not answer"}  # fmt: skip
+    samples.edit(folder, retries=[retry, retry])
+    text = page(folder).text
+    assert "2 retried" in text
+    assert text.count("build, after 3.5 s: the mirror does not answer") == 2
+    data = json.loads((folder / "run.json").read_text())
+    del data["retries"]  # the record of an older version
+    (folder / "run.json").write_text(json.dumps(data))
+    assert "retried" not in page(folder).text
+
+
+def test_a_run_without_checks_does_not_say_that_they_passed(tmp_path: Path) -> None:
+    folder = samples.green_run(tmp_path)
+    samples.edit(folder, checks=[])
+    text = page(folder).text
+    assert "no check was to run" in text
+    assert "every check passed" not in text
 
 
 def test_an_interrupted_run_has_the_verdicts_until_then(tmp_path: Path) -> None:
@@ -350,6 +373,18 @@ def test_a_silent_console_is_called_silent(tmp_path: Path) -> None:
     said = [(samples.STARTED - 60, "login: ")]
     samples.write_console(folder / "console-reference.log", said)
     assert "login:\n[nothing came on the console meanwhile]" in page(folder).text
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_a_clock_that_jumps_does_not_hide_the_console(tmp_path: Path, jump: int) -> None:
+    folder = samples.red_run(tmp_path)
+    before = [(samples.STARTED - jump - 60 + n, f"boot {n}\n") for n in range(50)]
+    said = [*before, (samples.STARTED + 0.5, "while it ran\n"), (samples.STARTED + 50, "after\n")]
+    samples.write_console(folder / "console-reference.log", said)
+    text = page(folder).text
+    card = text[text.index("The console meanwhile") : text.index("Where in the check")]
+    assert "while it ran" in card
+    assert "after" not in card
 
 
 def test_without_times_of_the_console_nothing_is_guessed(tmp_path: Path) -> None:

@@ -171,6 +171,16 @@ def test_both_on_one_set_of_pins_is_flaky(runs: Runs) -> None:
     assert runs.compare(first, second)["flaky"] == ["docker::daemon", "docker::run"]
 
 
+def test_what_turned_once_is_no_back_and_forth(runs: Runs) -> None:
+    green, red = runs.make(), runs.make(red=True)
+    found = runs.compare(green, red)
+    assert found["newly_failed"] == ["docker::daemon", "docker::run"]
+    assert found["flaky"] == []
+    again = runs.make()
+    found = runs.compare(red, again)
+    assert found["newly_passed"] == found["flaky"] == ["docker::daemon", "docker::run"]
+
+
 def test_the_same_on_other_pins_is_a_change(runs: Runs) -> None:
     pins = {"kind": "packages", "sha256": "2" * 64, "packages": {"busybox": "1.37", "new": "1"},
             "layers": {"poky": {"url": "https://x.invalid/poky", "commit": "b" * 40}}}  # fmt: skip

@@ -1,0 +1,209 @@
+"""Pipeline files: held to the services' published schemas, and to what their jobs need."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from tests.pipelines import scripts
+from yoctovirt.cli import cli
+from yoctovirt.errors import UsageError
+from yoctovirt.smoke.catalog import all_suites
+
+SCHEMAS = {"gitlab": "gitlab-ci", "github": "github-workflows"}
+CALLS = {
+    "one": (),
+    "several": ("controller", "compute", "reference", "--test-runner", "kvm", "--kvm"),
+    "matrix": ("docker-host", "--release", "scarthgap", "--release", "wrynose",
+               "--machine", "qemux86-64", "--machine", "qemuarm64"),
+    "container": ("quick", "--image", "registry.example.com/yocto:1", "--store", "/srv/my yocto",
+                  "--kvm", "--build-runner", "big", "--hours", "30", "--suite", "base,docker"),
+    "setup": ("quick", "--setup", "pip install 'yoctovirt'", "--setup", "echo \"it's\" \\'''"),
+}  # fmt: skip
+
+
+def made(service: str, *arguments: str) -> str:
+    done = CliRunner().invoke(cli, ["pipeline", service, *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def schema_problems(service: str, text: str) -> list[str]:
+    """Return what the schema that SchemaStore publishes for *service* says of *text*."""
+    file = files("check_jsonschema.builtin_schemas.vendor") / f"{SCHEMAS[service]}.json"
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    data = yaml.safe_load(text)
+    if True in data:  # 'on' is a truth in YAML 1.1, and a word for GitHub
+        data["on"] = data.pop(True)
+    found = jsonschema.validators.validator_for(schema)(schema).iter_errors(data)
+    return [f"{list(one.absolute_path)}: {one.message[:200]}" for one in found]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("service", SCHEMAS)
+def test_it_fits_the_schema_of_its_service(service: str, call: str) -> None:
+    good = made(service, *CALLS[call])
+    assert schema_problems(service, good) == []
+    for old, new in {
+        "gitlab": [("    when: always\n", "    when: sometimes\n"), ("  script:\n", "  scripts:\n"),
+                   ("interruptible: true", "interruptible: maybe")],
+        "github": [("    runs-on: ", "    runs-where: "), ("    steps:\n", "    step:\n"),
+                   ("    - uses: ", "    - use: ")],
+    }[service]:  # fmt: skip
+        assert schema_problems(service, good.replace(old, new)), old
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_all_services_run_the_same(call: str) -> None:
+    """So that running the scripts of one of them shows the others."""
+    found = {name: scripts(name, made(name, *CALLS[call])) for name in (*SCHEMAS, "jenkins")}
+    jobs = {name: {job: text.strip() for job, text in one.items() if job != "update-pins"}
+            for name, one in found.items()}  # fmt: skip
+    assert jobs["gitlab"] == jobs["github"] == jobs["jenkins"]
+    assert jobs["gitlab"]
+    for one in found.values():
+        commit = "commit -m 'Pins: to where their branches stand' -- layers-manifest"
+        assert commit in one["update-pins"]
+        for script in one.values():
+            check = subprocess.run(
+                ["bash", "-n"], input=script, capture_output=True, text=True, check=False
+            )
+            assert check.returncode == 0, check.stderr
+
+
+def test_a_matrix() -> None:
+    data = yaml.safe_load(made("gitlab", *CALLS["matrix"]))
+    builds = sorted(name for name in data if name.startswith("build-"))
+    assert builds == [
+        f"build-docker-host-{release}-{machine}"
+        for release in ("scarthgap", "wrynose") for machine in ("qemuarm64", "qemux86-64")
+    ]  # fmt: skip
+    for name in builds:
+        test = data[name.replace("build-", "test-", 1)]
+        assert test["needs"] == [{"job": name, "artifacts": True}]
+        assert f"bundles/{name.removeprefix('build-')}.tar.zst" in data[name]["script"][-2]
+        assert data[name]["cache"]["key"].endswith(name.removeprefix("build-docker-host-"))
+
+
+def test_each_test_job_gets_the_bundle_of_its_build() -> None:
+    jobs: dict[str, Any] = yaml.safe_load(made("github", *CALLS["several"]))["jobs"]
+    for name, job in jobs.items():
+        if not name.startswith("test-"):
+            continue
+        (build,) = job["needs"]
+        steps = jobs[build]["steps"]
+        up = next(step for step in steps if "upload-artifact" in step.get("uses", ""))
+        down = next(step for step in job["steps"] if "download-artifact" in step.get("uses", ""))
+        assert down["with"]["name"] == up["with"]["name"]
+        assert "bundles" in up["with"]["path"].split()
+
+
+def test_runners_containers_and_the_store() -> None:
+    data = yaml.safe_load(made("gitlab", *CALLS["container"]))
+    build, test = data["build-quick-scarthgap-qemux86-64"], data["test-quick-scarthgap-qemux86-64"]
+    assert data["default"]["image"] == "registry.example.com/yocto:1"
+    assert (build["tags"], build["timeout"], "tags" in test) == (["big"], "30h", False)
+    assert "cache" not in build
+    exported = next(line for line in build["script"] if "DL_DIR" in line)
+    folder = subprocess.run(
+        ["bash", "-c", f'{exported}; printf %s "$SSTATE_DIR"'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert folder.stdout == "/srv/my yocto/sstate-cache"
+    assert test["script"][-1].endswith(" --suite base,docker")
+    jobs = yaml.safe_load(made("github", *CALLS["container"]))["jobs"]
+    assert jobs["test-quick-scarthgap-qemux86-64"]["container"]["options"] == "--device /dev/kvm"
+    assert "options" not in jobs["build-quick-scarthgap-qemux86-64"]["container"]
+
+
+# Jenkins: the sections that the documentation of the declarative pipeline allows, and where.
+_SECTIONS = {
+    "": {"pipeline"},
+    "pipeline": {"agent", "options", "triggers", "stages", "environment", "post", "parameters",
+                 "tools", "libraries"},
+    "stages": {"stage"},
+    "parallel": {"stage"},
+    "stage": {"agent", "options", "environment", "when", "steps", "stages", "parallel", "post",
+              "matrix", "tools", "input", "failFast"},
+    "post": {"always", "changed", "fixed", "regression", "aborted", "failure", "success",
+             "unstable", "unsuccessful", "cleanup"},
+}  # fmt: skip
+
+
+def jenkins_problems(text: str) -> list[str]:
+    """Return what is not declarative syntax: sections in wrong places, braces, missing ones."""
+    text = re.sub(r"'''.*?'''", "''", text, flags=re.DOTALL)
+    text = re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)
+    text = re.sub(r"'((?:[^'\\]|\\.)*)'", lambda m: "'" + re.sub(r"[{}]", "", m[1]) + "'", text)
+    text = re.sub(r"(?m)^//.*$", "", text)
+    problems, stack, seen = [], [""], [set[str]()]
+    for match in re.finditer(
+        r"([A-Za-z]+)(?:\([^)]*\))?\s*\{|([A-Za-z]+) any\b|(\w+) none|\}", text
+    ):
+        name = match[1] or match[2] or match[3]
+        if match[0] == "}":
+            if len(stack) == 1:
+                return ["a brace too many"]
+            done, inside = stack.pop(), seen.pop()
+            if done == "pipeline":
+                problems += [f"no {one}" for one in ("agent", "stages") if one not in inside]
+            if done == "stage" and not inside & {"steps", "parallel", "stages", "matrix"}:
+                problems.append("a stage without steps")
+            if done == "stage" and "agent" not in inside and "steps" in inside:
+                problems.append("a stage with steps and no agent")
+            continue
+        allowed = _SECTIONS.get(stack[-1])
+        if allowed is not None and name not in allowed:
+            problems.append(f"{name} in {stack[-1] or 'the file'}")
+        seen[-1].add(str(name))
+        if match[1]:
+            stack.append(match[1])
+            seen.append(set())
+    return problems + [f"{name} is not closed" for name in stack[1:]]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_declarative_jenkinsfile(call: str) -> None:
+    text = made("jenkins", *CALLS[call])
+    assert jenkins_problems(text) == []
+    assert jenkins_problems(text.replace("  agent none\n", "", 1)) == ["no agent"]
+    assert "steps in stages" in jenkins_problems(text.replace("stages {", "stages { steps { }", 1))
+    assert jenkins_problems(text.rstrip().removesuffix("}")) == ["pipeline is not closed"]
+    names = re.findall(r"stage\('([^']+)'\)", text)
+    assert len(set(names)) == len(names)
+    for name in re.findall(r"unstash '([^']+)'", text):
+        assert f"stash name: '{name}'" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("controler",), "there is no role 'controler'"),
+        (("quick", "--release", "dunfell"), "made for release dunfell"),
+        (("reference", "--machine", "qemuarm64"), "made for machine qemuarm64"),
+        (("quick", "quick"), "is named twice"),
+        (("quick", "--suite", "dockr"), "there is no smoke suite 'dockr'"),
+        (("quick", "-o", "/nowhere/x"), "there is no folder /nowhere"),
+    ],
+)
+def test_calls_that_make_no_sense(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        CliRunner().invoke(cli, ["pipeline", "gitlab", *arguments], catch_exceptions=False)
+    assert "docker" in all_suites()
+
+
+def test_it_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "Jenkinsfile"
+    done = CliRunner().invoke(cli, ["pipeline", "jenkins", "-o", str(path)])
+    assert "2 jobs; jenkins looks for Jenkinsfile" in done.output
+    without_head = re.sub(r"^// Written by.*\n", "", path.read_text())
+    assert without_head == re.sub(r"^// Written by.*\n", "", made("jenkins"))

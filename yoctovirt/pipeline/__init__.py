@@ -1,0 +1,1 @@
+"""Pipeline files for CI services, written from roles and releases."""
