@@ -57,6 +57,8 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
+        # The fixture's end is the proof: whatever ended the program, all of the lab goes.
+        wait_for(lambda: left() == [], 15, "nothing of the lab is left")
 
 
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -66,7 +68,6 @@ def test_nothing_is_left(started: subprocess.Popen[str], word: signal.Signals) -
     started.send_signal(word)
     status = started.wait(60 * PATIENCE)
     assert status == (-signal.SIGKILL if word == signal.SIGKILL else 130)
-    wait_for(lambda: left() == [], 15, "nothing of the lab is left")
 
 
 def test_one_at_a_time(started: subprocess.Popen[str], tmp_path: Path) -> None:
