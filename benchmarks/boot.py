@@ -96,7 +96,10 @@ def labgrids(command: list[str], deploy: Path, python: str) -> float:
     asked = {"argv": command, "key": str(deploy / "id_ed25519"), "port": free_port()}
     argv = [python, str(PEER), json.dumps(asked)]
     done = subprocess.run(argv, check=False, text=True, capture_output=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    if done.returncode != 0:
+        # A peer that fails has no time; ours are still worth being seen.
+        print(f"labgrid failed, no figure of it:\n{(done.stdout + done.stderr)[-1500:]}")
+        return float("nan")
     taken: float = json.loads(done.stdout.splitlines()[-1])
     return taken
 

@@ -47,8 +47,8 @@ def main() -> None:
             port = int(asked["port"])
             qemu.add_port_forward("tcp", "127.0.0.1", port, "", 22, netdev="net0")
             shell = ShellDriver(
-                target, None, prompt=r"root@\S+:~# ", login_prompt="login: ", username="root",
-                login_timeout=600,
+                target, None, prompt=r"(?:\x1b\[\?2004h)?root@\S+:~# ", login_prompt="login: ",
+                username="root", login_timeout=600,
             )  # fmt: skip
             target.activate(shell)
             target.deactivate(shell)
