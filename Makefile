@@ -11,7 +11,7 @@ ROLE ?= reference
 # What a minute is enough for. All checks: make demo DEMO_CHECKS=
 DEMO_CHECKS ?= --suite base,docker -k "not docker__"
 
-.PHONY: help demo test lint unit integration test-sabotage test-faults test-layers test-lab \
+.PHONY: help demo test lint unit integration test-pipeline test-sabotage test-faults test-layers test-lab \
 	benchmark benchmark-build reference docs wheel clean
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make lint | unit | integration   the parts of it"
 	@echo "make test-sabotage each smoke check made to fail and to pass again, on real nodes"
 	@echo "make test-faults  faults on real nodes that take their time"
+	@echo "make test-pipeline  the jobs of a generated pipeline, as they are written"
 	@echo "make test-layers  kas, bitbake and runqemu on real layers (YOCTOVIRT_LAYER_MIRRORS)"
 	@echo "make test-lab     a real OpenStack in namespaces, and the suites on it (root, 10 GiB)"
 	@echo "make benchmark    side-by-side measurements (make benchmark-build: kas, with real layers)"
@@ -60,16 +61,19 @@ unit: .venv-stamps/dev
 
 integration: .venv-stamps/dev
 	YOCTOVIRT_REQUIRE_BROWSER=1 $(BIN)/pytest -v -rs --durations=10 --must-run \
-		-m "not faults" tests/integration
+		-m "not faults and not pipeline" tests/integration
 
 # -rs names each test that was skipped and why; those that were deselected have their target.
 test: lint unit integration
 	@echo "left to targets of their own: make test-faults (deselected above: faults that take"
-	@echo "their time), make test-sabotage (each smoke check both ways), make test-layers (real layers, kas, bitbake and runqemu),"
+	@echo "their time), make test-pipeline (jobs of a generated pipeline), make test-sabotage (each smoke check both ways), make test-layers (real layers, kas, bitbake and runqemu),"
 	@echo "make test-lab (a real OpenStack)"
 
 test-sabotage: .venv-stamps/dev
 	$(BIN)/pytest -v -rs --durations=10 --must-run --sabotage-seen=sabotage-seen.md tests/sabotage
+
+test-pipeline: .venv-stamps/dev
+	$(BIN)/pytest -v -rs --durations=10 --must-run -m pipeline tests/integration
 
 test-faults: .venv-stamps/dev
 	$(BIN)/pytest -v -rs --durations=10 --must-run -m faults tests/integration tests/faults

@@ -55,6 +55,7 @@ def pipeline(service: str, *options: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.pipeline
 @pytest.mark.timeout(1800)
 def test_build_and_test_jobs_of_gitlab(reference: Yoctovirt, tmp_path: Path) -> None:
     """What the one leaves as artifacts is all that the other one has."""
