@@ -28,8 +28,8 @@ class Checksums:
 
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:
         """Return the digest of each of *paths*; raises OSError where one cannot be read."""
-        known = self._load()
-        found = {}
+        kept_before = self._load()
+        known, found = dict(kept_before), {}
         for path in paths:
             name, state = str(path.resolve()), _state(path)
             kept = known.pop(name, None)
@@ -39,7 +39,9 @@ class Checksums:
                 digest = _noted(path) or sha256_file(path)
             known[name] = {"state": state, "sha256": digest}
             found[path] = digest
-        self._save(known)
+        newest = dict(list(known.items())[-_MOST:])
+        if newest != kept_before:
+            write_atomically(self._memory, json.dumps(newest, indent=1) + "\n")
         return found
 
     def _load(self) -> dict[str, Any]:
@@ -48,11 +50,6 @@ class Checksums:
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
-
-    def _save(self, known: dict[str, Any]) -> None:
-        newest = dict(list(known.items())[-_MOST:])
-        if newest != self._load():
-            write_atomically(self._memory, json.dumps(newest, indent=1) + "\n")
 
 
 def _state(path: Path) -> list[int]:

@@ -82,12 +82,13 @@ def tree_bytes(path: Path) -> int:
     return total
 
 
-def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of *path* in hexadecimal."""
-    digest = hashlib.sha256()
+def sha256_file(path: Path, size: int | None = None) -> str:
+    """Return the SHA-256 of *path*, or of its first *size* bytes, in hexadecimal."""
+    digest, block = hashlib.sha256(), 1 << 20
     with path.open("rb") as source:
-        while block := source.read(1 << 20):
-            digest.update(block)
+        while data := source.read(block if size is None else min(size, block)):
+            digest.update(data)
+            size = None if size is None else size - len(data)
     return digest.hexdigest()
 
 

@@ -82,12 +82,16 @@ def _keep_user(match: re.Match[str]) -> str:
 
 def masked(value: Any) -> Any:
     """Return *value*, what a JSON file is to hold, with all its texts masked."""
+    return _masked(value, secret_values())
+
+
+def _masked(value: Any, values: tuple[str, ...]) -> Any:
     if isinstance(value, str):
-        return mask(value)
+        return mask(value, values)
     if isinstance(value, dict):
-        return {key: masked(one) for key, one in value.items()}
+        return {key: _masked(one, values) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [masked(one) for one in value]
+        return [_masked(one, values) for one in value]
     return value
 
 

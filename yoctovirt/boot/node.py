@@ -166,10 +166,12 @@ class Node:
     def leave_boot(self) -> None:
         """Forget the boot that has ended: our connection, and what its console said."""
         self.close()
-        self.state.console_ready = self._console_size()
+        self.state.console_ready = self.console_size
         self._trouble = None
 
-    def _console_size(self) -> int:
+    @property
+    def console_size(self) -> int:
+        """Bytes that the console has said so far."""
         return self.console_log.stat().st_size if self.console_log.is_file() else 0
 
     @property

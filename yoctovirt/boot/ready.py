@@ -65,7 +65,7 @@ def _note_reached(launch: Launch) -> None:
     node, state = launch.node, launch.node.state
     launch.mark("ssh")
     state.state = "settling"
-    state.console_ready = node.console_log.stat().st_size if node.console_log.is_file() else 0
+    state.console_ready = node.console_size
     node.save()
     launch.console.close()
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.common import Function
+
 if TYPE_CHECKING:
     from yoctovirt.boot.qemuargs import BootOptions
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def boot_options(function: Function) -> Function:

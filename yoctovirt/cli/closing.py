@@ -40,8 +40,8 @@ def state(workspace: Workspace, record: Path) -> None:
     growing = []
     for name, node in running_nodes(workspace).items():
         if Path(node.state.run).resolve() == record.resolve():
-            growing += [f"console-{name}.log", f"console-{name}.log.times"]
-            growing += [f"qemu-{name}.log", f"events-{name}.jsonl"]
+            console = node.console_log.name
+            growing += [console, f"{console}.times", f"qemu-{name}.log", node.events_log.name]
     in_flight = sys.exc_info()[0] is not None
     try:
         write_statement(record, growing)

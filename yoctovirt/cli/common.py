@@ -185,31 +185,30 @@ def command_line() -> str:
 
 
 @contextmanager
-def _opened(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
-    """Yield a run record that is closed with whatever ends the block."""
+def recorded(
+    workspace: Workspace,
+    name: str,
+    role: str | None,
+    report: Callable[[RunRecord], None] = lambda _: None,
+) -> Iterator[RunRecord]:
+    """Yield a run record; whatever ends the block, it is closed and states what is in it.
+
+    *report* adds to the closed record before that.
+    """
     from yoctovirt.base.record import RunRecord
+    from yoctovirt.cli.closing import state
 
     record = RunRecord(workspace.runs, name, command_line(), role)
     try:
-        yield record
-    except BaseException as error:
-        record.finish(error)
-        raise
-    record.finish()
-
-
-@contextmanager
-def recorded(workspace: Workspace, name: str, role: str | None) -> Iterator[RunRecord]:
-    """Yield a run record; whatever ends the block, it is closed and states what is in it."""
-    from yoctovirt.cli.closing import state
-
-    record: RunRecord | None = None
-    try:
-        with _opened(workspace, name, role) as record:
+        try:
             yield record
+        except BaseException as error:
+            record.finish(error)
+            raise
+        record.finish()
     finally:
-        if record is not None:
-            state(workspace, record.path)
+        report(record)
+        state(workspace, record.path)
 
 
 @contextmanager
@@ -217,16 +216,10 @@ def reported(
     workspace: Workspace, name: str, role: str | None, junit: Path | None = None
 ) -> Iterator[RunRecord]:
     """Like :func:`recorded`, with JUnit and HTML written whatever the outcome was."""
-    from yoctovirt.cli.closing import state, write_reports
+    from yoctovirt.cli.closing import write_reports
     from yoctovirt.errors import UsageError
 
     if junit is not None and not junit.absolute().parent.is_dir():
         raise UsageError(f"--junit {junit}: there is no folder {junit.absolute().parent}")
-    record: RunRecord | None = None
-    try:
-        with _opened(workspace, name, role) as record:
-            yield record
-    finally:
-        if record is not None:
-            write_reports(record, junit)
-            state(workspace, record.path)
+    with recorded(workspace, name, role, lambda made: write_reports(made, junit)) as record:
+        yield record

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from yoctovirt.cli.common import Function
 from yoctovirt.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from yoctovirt.base.screen import Screen
 
 Found = TypeVar("Found")
-Function = TypeVar("Function", bound=Callable[..., Any])
 #: The longest time between two attempts, in seconds.
 LONGEST_WAIT = 300.0
 

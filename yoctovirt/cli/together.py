@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from yoctovirt.cli.common import Function
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from yoctovirt.boot.network import Member
     from yoctovirt.boot.together import NodeSet, SetOptions
     from yoctovirt.config.workspace import Workspace
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def set_options(function: Function) -> Function:

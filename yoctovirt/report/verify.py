@@ -20,7 +20,6 @@ from yoctovirt.report.statement import (
     configured_pins,
     git_uri,
     record_files,
-    sha256_begin,
 )
 
 
@@ -110,10 +109,8 @@ def _altered(path: Path, each: dict[str, Any]) -> str:
     about = each["annotations"]
     try:
         size = path.stat().st_size
-        if about.get("open") and size > about["bytes"]:
-            digest = sha256_begin(path, about["bytes"])
-        else:
-            digest = sha256_file(path)
+        grown = about.get("open") and size > about["bytes"]
+        digest = sha256_file(path, about["bytes"] if grown else None)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if digest == each["digest"]["sha256"]:
