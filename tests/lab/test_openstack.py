@@ -18,9 +18,22 @@ def test_it_starts_from_saved_layers(running: Running) -> None:
     assert running.seconds < START * PATIENCE, f"{running.seconds:.0f} s"
 
 
-@pytest.mark.parametrize("suite", ["keystone", "glance"])
+@pytest.mark.parametrize(
+    "suite",
+    [
+        "keystone",
+        "glance",
+        "rabbitmq",
+        "postgresql",
+        "mysql",
+        "memcached",
+        "placement",
+        "nova",
+        "neutron",
+    ],
+)
 def test_suite(running: Running, suite: str) -> None:
-    done = running.yv.run("smoke", "controller", "--suite", suite, timeout=3600)
+    done = running.yv.run("smoke", "controller", "compute", "--suite", suite, timeout=3600)
     print(done.stdout, done.stderr)
     assert done.returncode == 0
     verdicts = running.yv.last_record()["checks"]
@@ -31,7 +44,7 @@ def test_suite(running: Running, suite: str) -> None:
 def test_nothing_is_left_in_the_cloud(running: Running) -> None:
     """After the suites: what they make has their name, and is gone."""
     cloud = "openstack --os-cloud lab"
-    for kind in ("user", "project", "image"):
+    for kind in ("user", "project", "image", "server", "flavor", "network", "port", "router"):
         listed = running.lab.run("controller", f"{cloud} {kind} list -f value -c Name").split()
         assert [name for name in listed if name.startswith("yoctovirt-")] == []
 

@@ -6,11 +6,13 @@ The nodes of the OpenStack lab are there, too: as the roles ``lab-<node>``.
 from __future__ import annotations
 
 import json
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.integration.conftest import Yoctovirt
 from tests.lab.host import why_not
@@ -39,7 +41,9 @@ class Bench:
 
     def use(self, role: str, count: int) -> None:
         """Have *count* nodes of *role* running, and no other ones."""
-        if (self._nodes or self._lab) and self._kind == (role, count):
+        lab = role.startswith(LAB) and self._kind[0].startswith(LAB)
+        if self._kind == (role, count) or lab:
+            self._kind = (role, count)
             return
         self.close()
         if role.startswith(LAB):
@@ -64,14 +68,17 @@ class Bench:
 
     def _use_lab(self, role: str, count: int) -> None:
         assert count == 1, "rows of the lab break one node, the others are there anyway"
-        reason = "--sabotage-node names other ones" if self._given else why_not()
-        if reason:
+        self._kind = (role, count)
+        if self._given:
+            if self._given != ["lab"]:
+                pytest.skip("--sabotage-node names other ones")
+            return
+        if reason := why_not():
             pytest.skip(reason)
         self._lab = self._started.enter_context(open_lab())
         self._lab.build(self._lab.names)
         self._lab.start(self._lab.names)
         self._lab.write_workspace(Path(self._yv.workspace), self._lab.names)
-        self._kind = (role, count)
 
     def _call(self, *arguments: str) -> None:
         done = self._yv.run(*arguments, timeout=1500)
@@ -88,23 +95,43 @@ class Bench:
             if not self._given:
                 self._yv.run("stop", node.name, "--now")
         self._nodes = []
+        self._kind = ("", 0)
         self._lab = None
         self._started.close()
 
-    def on_node(self, script: str, what: str) -> None:
-        """Run a sabotage or a repair on the first node; fail where it does not do it."""
-        if self._lab:
-            self._lab.run(self._kind[0].removeprefix(LAB), f"set -e\n{script}", BREAKING * 4)
+    def on_node(self, script: str, what: str, where: str = "") -> None:
+        """Run a sabotage or a repair on the first node, or on node *where* of the lab.
+
+        Fails where it does not do it.
+        """
+        if self._kind[0].startswith(LAB):
+            name = where or self._kind[0].removeprefix(LAB)
+            if self._lab:
+                self._lab.run(name, f"set -e\n{script}", BREAKING * 4)
+                return
+            told = yaml.safe_load((Path(self._yv.workspace) / "nodes.yml").read_text())
+            self._on_host(told["nodes"][name], script, what)
             return
         done = self._nodes[0].run(script, BREAKING)
         assert done.ok, f"the {what} exited with {done.exit_status}:\n{script}\n{done.output}"
 
+    def _on_host(self, host: dict[str, Any], script: str, what: str) -> None:
+        argv = ["ssh", "-i", host["key"], "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes",
+                "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+                host["ssh"]]  # fmt: skip
+        done = subprocess.run(
+            [*argv, f"set -e\n{script}"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=BREAKING * 4, check=False,
+        )  # fmt: skip
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, f"the {what} exited with {done.returncode}:\n{script}\n{said}"
+
     def check(self, row: Row) -> dict[str, Any]:
         """Run the check of *row*, and no other one, by yoctovirt's own command line."""
         names = [node.name for node in self._nodes]
-        if self._lab:
-            names = [self._kind[0].removeprefix(LAB)]
-        done = self._yv.run("smoke", *names, "--check", row.check, timeout=900)
+        if self._kind[0].startswith(LAB):
+            names = [self._kind[0].removeprefix(LAB), *row.beside.split()]
+        done = self._yv.run("smoke", *names, "--check", row.check, timeout=1500)
         run = self._yv.last_record()
         assert run["exit_code"] == done.returncode
         verdicts = run["checks"]

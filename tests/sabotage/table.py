@@ -9,6 +9,8 @@ One file a suite, ``<suite>.yml``, a list of rows:
       message: the daemon does not answer   # stands in the message of the check
       role: reference                # the node (default: reference)
       nodes: 1                       # how many, joined by a network; the first one is broken
+      beside: compute                # of the lab: further nodes that the check runs on
+      where: compute                 # of the lab: the node that is broken (default: the role's)
 
 ``python -m tests.sabotage.table`` writes docs/sabotage.md.
 """
@@ -34,11 +36,11 @@ sabotage of a good node that makes it fail, with a message that says what is wro
 after which it passes. `make test-sabotage` does all of it for real, on a booted node; the rows are
 in `tests/sabotage/<suite>.yml`, and `python -m tests.sabotage.table` makes this page of them.
 
-The whole table has not been run in one go yet. Seen both ways: all rows of base, keystone and
-glance, most of kvm, those of the daemon of irqbalance, and the first of openvswitch and criu. The
-checks themselves pass on the node of the role `reference`, those of xen in parts on
-`reference-xen`, those of keystone and glance on the OpenStack lab
-([development.md](development.md)).
+The whole table has not been run in one go yet. Seen both ways: all rows of base, keystone, glance,
+mysql, postgresql and memcached, most of kvm, those of the daemon of irqbalance, and the first of
+openvswitch and criu. The checks themselves pass on the node of the role `reference`, those of xen
+in parts on `reference-xen`, those of OpenStack, its databases and its message bus in the OpenStack
+lab ([development.md](development.md)).
 """
 
 
@@ -53,6 +55,8 @@ class Row:
     message: str
     role: str = "reference"
     nodes: int = 1
+    beside: str = ""
+    where: str = ""
 
     @property
     def suite(self) -> str:
@@ -71,7 +75,7 @@ def read_rows() -> list[Row]:
     for path in sorted(FOLDER.glob("*.yml")):
         for number, entry in enumerate(yaml.safe_load(path.read_text(encoding="utf-8")), 1):
             where = f"{path.name}, row {number} ({entry.get('check')})"
-            wrong = set(entry) - known | (known - {"role", "nodes"}) - set(entry)
+            wrong = set(entry) - known | (known - {"role", "nodes", "beside", "where"}) - set(entry)
             if wrong:
                 raise ValueError(f"{where}: unknown or missing: {', '.join(sorted(wrong))}")
             nodes = entry.pop("nodes", 1)
@@ -100,6 +104,7 @@ def docs_page(rows: list[Row]) -> str:
         text += f"\n## {suite}\n\n| check | sabotage | message |\n| --- | --- | --- |\n"
         for row in (row for row in rows if row.suite == suite):
             node = "" if row.role == "reference" else f" (role `{row.role}`)"
+            node += f" (on node `{row.where}`)" if row.where else ""
             node += f" ({row.nodes} nodes)" if row.nodes > 1 else ""
             name = row.check.partition("::")[2]
             cells = (f"`{name}`", row.breaks + node, row.message)

@@ -31,10 +31,10 @@ def test_broken_and_whole(bench: Bench, row: Row) -> None:
     bench.use(row.role, row.nodes)
     try:
         try:
-            bench.on_node(row.sabotage, "sabotage")
+            bench.on_node(row.sabotage, "sabotage", row.where)
             broken = bench.check(row)
         finally:
-            bench.on_node(row.repair, "repair")
+            bench.on_node(row.repair, "repair", row.where)
         bench.note(row, broken, None)
         assert broken["outcome"] in ("failed", "error"), f"sabotaged, and it {broken['outcome']}"
         assert broken["status"] == 1

@@ -38,8 +38,11 @@ def test_the_layers_of_the_controller(tmp_path: Path) -> None:
     assert names == [
         ("base", "base"),
         ("packages", "identity"),
+        ("packages", "database"),
+        ("packages", "compute"),
         ("setup", "controller-node"),
         ("setup", "controller-identity"),
+        ("setup", "controller-controller"),
     ]
     assert len(set(keys(plan))) == len(names)
 
@@ -47,18 +50,24 @@ def test_the_layers_of_the_controller(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "kept"),
     [
-        (lambda said: None, [True, True, True, True]),
-        (lambda said: said["nodes"]["controller"].update(promises=[]), [True, True, True, True]),
+        (lambda said: None, [True] * 7),
+        (lambda said: said["nodes"]["controller"].update(promises=[]), [True] * 7),
         (lambda said: said["nodes"]["controller"].update(address="10.77.0.9"),
-         [True, True, False, False]),
-        (lambda said: said["packages"].update(identity="keystone"), [True, False, False, False]),
-        (lambda said: said["packages"].update(base="sshd"), [False, False, False, False]),
+         [True] * 4 + [False] * 3),
+        (lambda said: said["packages"].update(identity="keystone"), [True] + [False] * 6),
+        (lambda said: said["packages"].update(base="sshd"), [False] * 7),
     ],
 )  # fmt: skip
 def test_what_changes_a_key(
     tmp_path: Path, change: Callable[[dict[str, Any]], object], kept: list[bool]
 ) -> None:
     assert same(plan_of(tmp_path, lambda said: None), plan_of(tmp_path, change)) == kept
+
+
+def test_nodes_share_their_packages(tmp_path: Path) -> None:
+    controller, compute = plan_of(tmp_path, lambda said: None).nodes
+    assert controller.layers[:4] == compute.layers[:4]
+    assert not {one.key for one in controller.layers[4:]} & {one.key for one in compute.layers}
 
 
 def test_other_sources_are_another_base(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,13 +104,29 @@ def test_host(
     options: BootOptions,
 ) -> None:
     """Reach a host and run the smoke suites on it, *choice* of them, into *record*."""
+    test_hosts(record, workspace, [chosen], screen, choice, options)
+
+
+def test_hosts(
+    record: RunRecord,
+    workspace: Workspace,
+    chosen: Sequence[tuple[Host, Role | None]],
+    screen: Screen,
+    choice: dict[str, Any],
+    options: BootOptions,
+) -> None:
+    """Reach hosts and run the smoke suites on them as one system, into *record*."""
     from yoctovirt.cli.flow import note_unreached, smoke_phase
     from yoctovirt.cli.table import print_verdicts
 
-    host, role = chosen
     try:
-        with host_phase(record, workspace, host, role, screen, options) as node:
-            smoke_phase(record, workspace, [node], screen, **choice)
+        with ExitStack() as reached:
+            nodes = [
+                reached.enter_context(host_phase(record, workspace, host, role, screen, options))
+                for host, role in chosen
+            ]
+            smoke_phase(record, workspace, nodes, screen, **choice)
     finally:
-        note_unreached(record, role.promises if role else (), workspace)
+        promises = [promise for _, role in chosen if role for promise in role.promises]
+        note_unreached(record, promises, workspace)
         print_verdicts(record.data)

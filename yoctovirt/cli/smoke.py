@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from yoctovirt.cli.common import (
     workspace_folder,
     workspace_of,
 )
-from yoctovirt.cli.hosts import choose_host, host_option, test_host
+from yoctovirt.cli.hosts import choose_host, host_option, test_host, test_hosts
 from yoctovirt.cli.images import choose_image, image_of_nodes, image_options
 from yoctovirt.cli.suites import jobs_option, suites_option
 
@@ -105,6 +106,17 @@ def command(
                     _keep_console(node.state.run, node.name, record.path)
                 print_verdicts(record.data)
         return
+    if len(targets) > 1 and bundle is None and host is None:
+        several = [choose_host(workspace, name, None) for name in targets]
+        if hosts := [found for found in several if found]:
+            _check_hosts(targets, several)
+            name = "+".join(targets)
+            role_name = hosts[0][1].name if hosts[0][1] else None
+            with reported(workspace, f"smoke-{name}", role_name, junit) as record:
+                test_hosts(
+                    record, workspace, hosts, screen, {**choice, **how}, make_boot_options(values)
+                )
+            return
     role_name = targets[0] if targets else None
     one = choose_host(workspace, role_name, host) if bundle is None else None
     if one is not None:
@@ -173,10 +185,27 @@ def _check_targets(targets: tuple[str, ...], nodes: dict[str, Any], workspace: W
             raise UsageError(f"there is no role or node {target!r}", did_you_mean(target, known))
     if len(set(targets)) != len(targets):
         raise UsageError("a node is named twice")
-    if len(targets) > 1 and (missing := [name for name in targets if name not in nodes]):
+    hosts = load_hosts(workspace)
+    if len(targets) > 1 and (
+        missing := [name for name in targets if name not in nodes and name not in hosts]
+    ):
         raise UsageError(
             f"several targets must be running nodes, and {missing[0]} is none",
             f"start it with 'yoctovirt boot {missing[0]} --detach'",
+        )
+
+
+def _check_hosts(targets: tuple[str, ...], found: Sequence[object]) -> None:
+    """Refuse a set of hosts and other things, or with a host twice."""
+    from yoctovirt.errors import UsageError
+
+    if len(set(targets)) != len(targets):
+        raise UsageError("a node is named twice")
+    others = [name for name, host in zip(targets, found, strict=True) if host is None]
+    if others:
+        raise UsageError(
+            f"hosts of nodes.yml are tested together with hosts only, and {others[0]} is none",
+            "name hosts only, or running nodes only",
         )
 
 
@@ -214,4 +243,8 @@ def _promises(ctx: click.Context, targets: tuple[str, ...]) -> list[list[str]]:
     _check_targets(targets, nodes, workspace)
     if targets[0] in nodes:
         return [nodes[name].state.promises for name in targets]
+    hosts = [choose_host(workspace, name, None) for name in targets]
+    if any(hosts):
+        _check_hosts(targets, hosts)
+        return [list(one[1].promises) if one and one[1] else [] for one in hosts]
     return [list(load_checked_role(targets[0], workspace.path).promises)]

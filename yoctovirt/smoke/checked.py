@@ -99,6 +99,11 @@ class SmokeNode:
         return tuple(self._node.state.allowed_failed_units)
 
     @property
+    def timeout_scale(self) -> float:
+        """By how much deadlines are longer on this node than under KVM."""
+        return self._node.state.timeout_scale
+
+    @property
     def memory_mib(self) -> int:
         """Memory that the node was given."""
         return self._node.state.memory_mib

@@ -85,8 +85,9 @@ def lacking_nodes(
     for check in (check for suite in suites for check in suite.checks):
         each = check.nodes_promise
         count = sum(not each or each in node for node in promises)
-        if check.nodes > max(count, 1):
-            what = f"{check.nodes} nodes" + (f" that promise {each}" if each else "")
+        if check.nodes > (count if each else max(count, 1)):
+            what = "1 node" if check.nodes == 1 else f"{check.nodes} nodes"
+            what += f" that promise{'s' if check.nodes == 1 else ''} {each}" if each else ""
             found.append((check.id, f"needs {what}, this run has {count}"))
     return found
 
@@ -133,10 +134,11 @@ def run_checks(
         )  # fmt: skip
         screen.command(log.note(argv))
         sys.stdout.flush()
+        told = (results / CHECKS_FILE).stat().st_size if (results / CHECKS_FILE).exists() else 0
         with (results / "pytest.log").open("ab+") as output:
             job = Guarded(argv, env=env, output=output, grace=20.0)
             scale = max(node.state.timeout_scale for node in nodes)
-            statuses.append(_follow(job, results / CHECKS_FILE, screen, _END + GRACE * scale))
+            statuses.append(_follow(job, results / CHECKS_FILE, told, screen, _END + GRACE * scale))
         if statuses[-1] not in _RAN:
             break
     verdicts = read_verdicts(results)
@@ -146,13 +148,14 @@ def run_checks(
     return verdicts
 
 
-def _follow(job: Guarded, path: Path, screen: Screen, grace: float) -> int:
+def _follow(job: Guarded, path: Path, told: int, screen: Screen, grace: float) -> int:
     """Show each verdict as it comes; pass an interrupt on, and wait for pytest's clean-up.
 
-    *grace* is for how many seconds.
+    The first *told* bytes of *path* were shown already; *grace* is for how many seconds.
     """
     path.touch()
     with path.open(encoding="utf-8") as lines:
+        lines.seek(told)
         try:
             while True:
                 try:

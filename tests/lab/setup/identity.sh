@@ -1,4 +1,4 @@
-# The database, the message bus, memcached, keystone and glance. Runs on the controller.
+# The databases, the message bus, memcached, keystone and glance. Runs on the controller.
 . /usr/local/lib/lab.sh
 small_uwsgi
 
@@ -12,6 +12,9 @@ innodb_flush_log_at_trx_commit = 0
 CNF
 systemctl --quiet enable mariadb
 systemctl restart mariadb
+# Nothing here uses it: it stands for the images' database, beside the one of Debian's packages.
+systemctl --quiet enable postgresql
+systemctl restart postgresql
 sed -i 's/^-l .*/-l 0.0.0.0/' /etc/memcached.conf
 services memcached rabbitmq-server
 rabbitmqctl -q await_startup

@@ -76,6 +76,110 @@ answers() {
     echo "no answer within 300 s: $1" >&2
     return 1
 }
+
+# nova_config : write nova.conf of this node.
+nova_config() {
+    config /etc/nova/nova.conf nova <<CONF
+[DEFAULT]
+log_dir = /var/log/nova
+state_path = /var/lib/nova
+transport_url = $BUS
+my_ip = $NODE_IP
+osapi_compute_workers = 1
+metadata_workers = 1
+[api]
+auth_strategy = keystone
+[api_database]
+connection = $(connection nova_api)
+[database]
+connection = $(connection nova)
+[conductor]
+workers = 1
+[scheduler]
+workers = 1
+discover_hosts_in_cells_interval = 20
+[oslo_concurrency]
+lock_path = /var/lib/nova/lock
+[vnc]
+enabled = true
+server_listen = 0.0.0.0
+server_proxyclient_address = $NODE_IP
+novncproxy_base_url = http://controller:6080/vnc_auto.html
+[libvirt]
+virt_type = qemu
+cpu_mode = none
+inject_partition = -2
+$(account placement placement)
+[glance]
+api_servers = http://controller:9292
+$(account neutron neutron)
+service_metadata_proxy = true
+metadata_proxy_shared_secret = $PASSWORD
+$(account service_user nova)
+send_service_user_token = true
+$(tokens nova)
+CONF
+    install -d -o nova -g nova /var/lib/nova/lock
+}
+
+# neutron_config : write neutron's files of this node.
+neutron_config() {
+    config /etc/neutron/neutron.conf neutron <<CONF
+[DEFAULT]
+log_dir = /var/log/neutron
+core_plugin = ml2
+service_plugins = router
+transport_url = $BUS
+auth_strategy = keystone
+api_workers = 1
+rpc_workers = 1
+rpc_state_report_workers = 0
+[agent]
+root_helper = sudo /usr/bin/neutron-rootwrap /etc/neutron/rootwrap.conf
+[database]
+connection = $(connection neutron)
+[experimental]
+linuxbridge = true
+[oslo_concurrency]
+lock_path = /var/lib/neutron/lock
+$(account nova nova)
+$(account placement placement)
+$(tokens neutron)
+CONF
+    config /etc/neutron/plugins/ml2/ml2_conf.ini neutron <<CONF
+[ml2]
+type_drivers = flat,vxlan
+tenant_network_types = vxlan
+mechanism_drivers = linuxbridge
+extension_drivers = port_security
+[ml2_type_vxlan]
+vni_ranges = 1:1000
+CONF
+    config /etc/neutron/plugins/ml2/linuxbridge_agent.ini neutron <<CONF
+[vxlan]
+enable_vxlan = true
+local_ip = $NODE_IP
+[securitygroup]
+enable_security_group = true
+firewall_driver = iptables
+CONF
+    config /etc/neutron/dhcp_agent.ini neutron <<CONF
+[DEFAULT]
+interface_driver = linuxbridge
+enable_isolated_metadata = true
+CONF
+    config /etc/neutron/l3_agent.ini neutron <<CONF
+[DEFAULT]
+interface_driver = linuxbridge
+CONF
+    config /etc/neutron/metadata_agent.ini neutron <<CONF
+[DEFAULT]
+nova_metadata_host = controller
+metadata_proxy_shared_secret = $PASSWORD
+metadata_workers = 1
+CONF
+    install -d -o neutron -g neutron /var/lib/neutron/lock
+}
 LIB
 
 # lab-register NAME TYPE URL : a user, a service and its endpoints in keystone.

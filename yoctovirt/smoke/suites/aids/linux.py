@@ -59,7 +59,7 @@ _MODULES = """
 mkdir -p "$tree/modules"
 : >"$tree/modules/order"
 for module in $modules; do
-    modprobe --show-depends "$module" 2>/dev/null || true
+    modprobe $other --show-depends "$module" 2>/dev/null || true
 done | while read -r verb path rest; do
     [ "$verb" = insmod ] || continue
     name=$(basename "$path")
@@ -73,6 +73,21 @@ done | while read -r verb path rest; do
     esac >"$tree/modules/$name"
     echo "$name" >>"$tree/modules/order"
 done
+"""
+
+#: The same for a guest that others start: any kernel that is there, with its release. In a
+#: container the kernel that runs is not one of the node's own.
+_ANY_KERNEL = """
+release=$(uname -r)
+for kernel in "/boot/vmlinuz-$release" "/boot/bzImage-$release" "/boot/Image-$release" \
+    "/usr/lib/modules/$release/vmlinuz" /boot/bzImage /boot/Image /boot/vmlinuz; do
+    [ -s "$kernel" ] && { echo "$(readlink -f "$kernel") $release"; exit 0; }
+done
+for kernel in /boot/vmlinuz-* /boot/bzImage-* /boot/Image-*; do
+    [ -s "$kernel" ] && { echo "$kernel ${kernel#/boot/*-}"; exit 0; }
+done
+echo "no kernel in /boot"
+exit 1
 """
 
 _APPLETS = ("sh", "mount", "cat", "echo", "grep", "dmesg", "insmod", "ip", "ping", "sleep",
@@ -94,18 +109,39 @@ def find_kernel(node: SmokeNode) -> str:
     ).strip()
 
 
+def find_any_kernel(node: SmokeNode) -> tuple[str, str]:
+    """Return path and release of a kernel on the node, the one that it runs where it can."""
+    told = node.check(
+        _ANY_KERNEL,
+        why="a Linux guest needs a kernel, and the image has none (package kernel-image)",
+    ).split()
+    return told[0], told[1]
+
+
 def make_initramfs(
-    node: SmokeNode, archive: str, script: str, modules: tuple[str, ...] = ()
+    node: SmokeNode,
+    archive: str,
+    script: str,
+    modules: tuple[str, ...] = (),
+    *,
+    release: str = "",
+    applets: tuple[str, ...] = (),
+    files: dict[str, str] | None = None,
 ) -> None:
     """Write the file *archive* on the node: an initramfs whose init runs the shell *script*.
 
-    When *script* begins, /proc, /sys and /dev are there and *modules* (names) are loaded.
+    When *script* begins, /proc, /sys and /dev are there and *modules* (names) are loaded: those
+    of the kernel *release*, by default the one that runs. *files* are further programs by name.
     """
-    tree = make_tree(node, _APPLETS)
+    tree = make_tree(node, (*_APPLETS, *applets))
     try:
+        for name, text in (files or {}).items():
+            node.put(text.encode(), f"{tree}/{name}", 0o755)
         node.put((_INIT + script).encode(), f"{tree}/init", 0o755)
         node.check(
             f"set -e\ntree={tree}\narchive={archive}\nmodules='{' '.join(modules)}'\n"
+            f"other='{release}'\n"
+            '[ -z "$other" ] || [ "$other" = "$(uname -r)" ] && other= || other="-S $other"\n'
             f"{_MODULES}{PACK}",
             why="an initramfs for a guest could not be made",
         )

@@ -1,0 +1,36 @@
+# placement, nova and neutron, but nova-compute. Runs on the controller.
+. /usr/local/lib/lab.sh
+small_uwsgi
+# nova's calls to other nodes wait in an event loop that belongs to one thread.
+sed -i 's/^processes *=.*/processes = 2/; s/^threads *=.*/threads = 1/' /etc/nova/*-uwsgi.ini
+database placement nova_api nova nova_cell0 neutron
+
+lab-register placement placement http://controller:8778
+config /etc/placement/placement.conf placement <<CONF
+[DEFAULT]
+log_dir = /var/log/placement
+[api]
+auth_strategy = keystone
+[placement_database]
+connection = $(connection placement)
+$(tokens placement)
+CONF
+as placement placement-manage db sync
+services placement-api
+
+lab-register nova compute http://controller:8774/v2.1
+nova_config
+as nova 'nova-manage api_db sync'
+as nova 'nova-manage cell_v2 map_cell0'
+as nova 'nova-manage cell_v2 create_cell --name cell1'
+as nova 'nova-manage db sync'
+services nova-api nova-api-metadata nova-conductor nova-scheduler
+
+lab-register neutron network http://controller:9696
+neutron_config
+as neutron 'neutron-db-manage --config-file /etc/neutron/neutron.conf \
+    --config-file /etc/neutron/plugins/ml2/ml2_conf.ini upgrade head'
+services neutron-api neutron-rpc-server neutron-linuxbridge-agent neutron-dhcp-agent \
+    neutron-l3-agent neutron-metadata-agent
+answers http://controller:8774/
+answers http://controller:9696/

@@ -1,0 +1,168 @@
+"""OpenStack's own interface, REST, asked on the node: exact statuses, and little CPU a call.
+
+The client ``openstack`` needs two seconds of CPU for each call; where a state is polled that is
+what a small node has not. Its work is proven by the suites keystone and glance.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from yoctovirt.smoke.suites.aids.openstack import Cloud
+
+#: ``FOLDER METHOD TYPE PATH MICROVERSION``, the body on standard input. It logs in with the
+#: variables of an openrc (identity API v3), keeps token and catalog in a file that only root
+#: reads, and prints the status of the answer and, in the next lines, its body.
+_PROGRAM = """
+import json, os, sys, urllib.error, urllib.request
+folder, method, kind, path, version = sys.argv[1:]
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+keep = os.path.join(folder, "session")
+def env(*names):
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
+def ask(method, url, body=None, headers={}):
+    sent = urllib.request.Request(url, body, headers, method=method)
+    try:
+        answer = opener.open(sent, timeout=50)
+    except urllib.error.HTTPError as error:
+        answer = error
+    return answer.status, answer.headers, answer.read()
+def login():
+    user = {"name": env("OS_USERNAME"), "password": env("OS_PASSWORD"), "domain":
+            {"name": env("OS_USER_DOMAIN_NAME") or "Default"}}
+    project = {"name": env("OS_PROJECT_NAME", "OS_TENANT_NAME"), "domain":
+               {"name": env("OS_PROJECT_DOMAIN_NAME") or "Default"}}
+    body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}},
+                     "scope": {"project": project}}}
+    root = env("OS_AUTH_URL").rstrip("/")
+    root = root[:-5] if root.endswith("/v2.0") else root
+    root = root if root.endswith("/v3") else root + "/v3"
+    status, headers, told = ask("POST", root + "/auth/tokens", json.dumps(body).encode(),
+                                {"Content-Type": "application/json"})
+    if status != 201:
+        sys.exit("keystone gives no token: %d" % status)
+    found = {}
+    for service in json.loads(told)["token"]["catalog"]:
+        for one in service["endpoints"]:
+            if one["interface"] == "public":
+                found.setdefault(service["type"], one["url"].rstrip("/"))
+    session = {"token": headers["X-Subject-Token"], "catalog": found,
+               "project": json.loads(told)["token"]["project"]["id"]}
+    with os.fdopen(os.open(keep, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(session, file)
+    return session
+try:
+    fresh = not os.path.exists(keep)
+    session = login() if fresh else json.load(open(keep))
+    while True:
+        if kind not in session["catalog"]:
+            sys.exit("the catalog has no public endpoint of type " + kind)
+        headers = {"X-Auth-Token": session["token"], "Accept": "application/json"}
+        if version:
+            headers["OpenStack-API-Version"] = kind + " " + version
+        body = sys.stdin.buffer.read() if method in ("POST", "PUT", "PATCH") else None
+        if body is not None:
+            binary = path.endswith("/file")
+            headers["Content-Type"] = "application/octet-stream" if binary else "application/json"
+        path = path.replace("@PROJECT@", session["project"])
+        status, _, told = ask(method, session["catalog"][kind] + path, body, headers)
+        if status != 401 or fresh:
+            break
+        fresh, session = True, login()
+except OSError as error:
+    sys.exit("no answer: %s" % getattr(error, "reason", error))
+print(status)
+print(told.decode(errors="replace"))
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a service answered."""
+
+    status: int
+    body: Any  #: JSON as Python has it, or text
+
+    @property
+    def ok(self) -> bool:
+        """Whether the service did it (2xx)."""
+        return 200 <= self.status < 300
+
+    @property
+    def said(self) -> str:
+        """The status and the service's own words, where it has some."""
+        words = self.body
+        while isinstance(words, dict) and words:
+            words = words.get("message") or words.get("detail") or next(iter(words.values()))
+        if isinstance(words, list) and words:
+            words = words[0].get("detail", words[0]) if isinstance(words[0], dict) else words[0]
+        return f"{self.status} {str(words or '').strip()[:600]}".strip()
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The services of *cloud*; *folder* on the node keeps program and token."""
+
+    cloud: Cloud
+    folder: str
+
+    def install(self) -> None:
+        """Bring the program."""
+        self.cloud.node.check(f"mkdir -p -m 700 {self.folder}")
+        self.cloud.node.put(_PROGRAM.encode(), f"{self.folder}/rest.py")
+
+    def line(self, method: str, kind: str, path: str, version: str = "") -> str:
+        """Return the shell line of a call, for a clean-up."""
+        words = [f"{self.folder}/rest.py", self.folder, method, kind, path, version]
+        return f"python3 {' '.join(map(shlex.quote, words))}"
+
+    def call(
+        self, method: str, kind: str, path: str, body: Any = None, version: str = ""
+    ) -> Answer:
+        """Return what the service of type *kind* in the catalog answers.
+
+        Fails the check where there is no answer at all.
+        """
+        line = self.line(method, kind, path, version)
+        given = f" <<'JSON'\n{json.dumps(body)}\nJSON" if body is not None else " </dev/null"
+        done = self.cloud.shell(line + given)
+        first, _, rest = done.output.partition("\n")
+        if not done.ok or not first.strip().isdigit():
+            pytest.fail(f"{method} {kind} {path}: {done.output.strip()[-600:]}", pytrace=False)
+        try:
+            told = json.loads(rest)
+        except ValueError:
+            told = rest.strip()
+        return Answer(int(first), told)
+
+    def get(self, kind: str, path: str, version: str = "") -> Any:
+        """Return what GET gives; fail the check unless the service gives it."""
+        return self._done("GET", kind, path, None, version, "")
+
+    def post(self, kind: str, path: str, body: Any, why: str, version: str = "") -> Any:
+        """Return what POST gives; fail the check with *why* where the service refuses."""
+        return self._done("POST", kind, path, body, version, why)
+
+    def _done(self, method: str, kind: str, path: str, body: Any, version: str, why: str) -> Any:
+        answer = self.call(method, kind, path, body, version)
+        if not answer.ok:
+            said = f"{why}: " if why else ""
+            pytest.fail(f"{said}{method} {kind} {path} gave {answer.said}", pytrace=False)
+        return answer.body
+
+    def until(self, look: Callable[[], str], seconds: float) -> str:
+        """Call *look* until it returns '', at most *seconds* (before the node's factor) long.
+
+        Returns what it said last: '' where all is as it should be.
+        """
+        end = time.monotonic() + seconds * self.cloud.node.timeout_scale
+        while (said := look()) and time.monotonic() < end:
+            time.sleep(1)
+        return said
