@@ -90,6 +90,7 @@ benchmark: .venv-stamps/dev
 	$(BIN)/python benchmarks/follow.py
 	$(BIN)/python benchmarks/boot.py
 	$(BIN)/python benchmarks/commands.py
+	$(BIN)/python benchmarks/smoke.py
 
 benchmark-build: .venv-stamps/dev
 	scripts/host-setup layers

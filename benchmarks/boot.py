@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from labgrid_venv import labgrid_python
@@ -71,25 +72,32 @@ def free_port() -> int:
         return port
 
 
-def raw(command: list[str], deploy: Path) -> float:
+@contextmanager
+def raw_node(command: list[str], deploy: Path) -> Iterator[list[str]]:
+    """Start QEMU and yield the words of an ssh command once it answers."""
     port = free_port()
     argv = [word.replace("user,id=net0", f"user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:22")
             for word in command]  # fmt: skip
     ssh = ["ssh", "-q", "-i", str(deploy / "id_ed25519"), "-p", str(port), "-o",
            "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o",
-           "ConnectTimeout=5", "root@127.0.0.1", "true"]  # fmt: skip
+           "ConnectTimeout=5", "root@127.0.0.1"]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
         qemu = subprocess.Popen([*argv, "-display", "none", "-serial", "null"], cwd=folder,
                                 stdout=subprocess.DEVNULL)  # fmt: skip
         try:
-            while subprocess.run(ssh, check=False, stderr=subprocess.DEVNULL).returncode:
+            while subprocess.run([*ssh, "true"], check=False, stderr=subprocess.DEVNULL).returncode:
                 assert qemu.poll() is None, "QEMU has ended"
                 time.sleep(0.2)
-            return time.perf_counter() - start
+            yield ssh
         finally:
             qemu.kill()
             qemu.wait()
+
+
+def raw(command: list[str], deploy: Path) -> float:
+    start = time.perf_counter()
+    with raw_node(command, deploy):
+        return time.perf_counter() - start
 
 
 def labgrids(command: list[str], deploy: Path, python: str) -> float:

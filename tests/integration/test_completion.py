@@ -13,14 +13,27 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from tests.unit.test_completion import named
+
 #: What is typed (^ is the Tab key), and what the help of the completed words begins with.
 TYPED = [
     ("yoctovirt doct^ --help", "Usage: yoctovirt doctor "),
     ("yoctovirt runs comp^ --help", "Usage: yoctovirt runs compare "),
     ("yoctovirt completion zs^ --help", "Usage: yoctovirt completion "),
     ("yoctovirt ci --on-death kee^ --help", "Usage: yoctovirt ci "),
+    # Names: half of one is refused, and what the whole one prints says no "did you mean".
+    ("yoctovirt roles contro^", "controller: OpenStack"),
+    ("yoctovirt pins show --release wryn^", "wrynose: Yocto"),
+    ("yoctovirt smoke --list --suite glan^", "glance: an image"),
+    ("yoctovirt --workspace WS logs stand^", "stands-here' has run in"),
 ]
-_SECONDS = 60
+#: The begin of a word, and what is offered for it (more of it: tests/unit/test_completion.py).
+OFFERED = [
+    ("yoctovirt build contr", ["controller"]),
+    ("yoctovirt --workspace WS stop ", ["stands-here"]),
+    ("yoctovirt --workspace WS verify 20260102", ["20260102T000000-two"]),
+]
+_SECONDS = 120
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\x0f")
 
 
@@ -29,6 +42,12 @@ def shell(name: str) -> str:
     if place is None:
         pytest.skip(f"{name} is missing: apt-get install {name}")
     return place
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Iterator[Path]:
+    with named(tmp_path / "names") as workspace:
+        yield workspace
 
 
 class Terminal:
@@ -76,18 +95,18 @@ def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
     made.close()
 
 
-def test_what_is_typed_is_completed(terminal: tuple[str, Terminal]) -> None:
+def test_what_is_typed_is_completed(terminal: tuple[str, Terminal], names: Path) -> None:
     name, opened = terminal
     opened.run(f'eval "$(yoctovirt completion {name})"')
     for typed, expected in TYPED:
-        assert expected in opened.run(typed), typed
+        assert expected in opened.run(typed.replace("WS", str(names))), typed
 
 
 def test_without_the_script_nothing_is(terminal: tuple[str, Terminal]) -> None:
     assert "there is no verb 'doct'" in terminal[1].run("yoctovirt doct^ --help")
 
 
-def test_fish() -> None:
+def test_fish(names: Path) -> None:
     fish = shell("fish")
 
     def offered(line: str, script: str = "yoctovirt completion fish | source; ") -> list[str]:
@@ -103,3 +122,6 @@ def test_fish() -> None:
     assert sorted(offered("yoctovirt completion ")) == ["bash", "fish", "zsh"]
     assert "--on-death" in offered("yoctovirt ci --on-d")
     assert "doctor" not in offered("yoctovirt doct", script="")
+    for line, expected in OFFERED:
+        assert sorted(offered(line.replace("WS", str(names)))) == expected, line
+    assert (names / "nodes" / "was-killed").is_dir(), "a Tab changes nothing"

@@ -114,6 +114,7 @@ def test_interrupt_while_checks_run(fresh: Yoctovirt, number: int) -> None:
     assert (run["path"] / "report.html").is_file()
 
 
+@pytest.mark.faults
 def test_two_boots_of_one_role(fresh: Yoctovirt) -> None:
     calls = [fresh.start("boot", "reference", "--detach", "--no-settle") for _ in range(2)]
     outputs = [call.communicate(timeout=180 * PATIENCE)[0] for call in calls]

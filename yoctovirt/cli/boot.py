@@ -13,6 +13,7 @@ from yoctovirt.cli.common import (
     skip_preflight_option,
     workspace_of,
 )
+from yoctovirt.cli.complete import role_names
 from yoctovirt.cli.images import choose_image, image_options
 from yoctovirt.cli.together import boot_set, set_options, wants_set
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("boot")
-@click.argument("roles", nargs=-1, metavar="[ROLE[:N]]...")
+@click.argument("roles", nargs=-1, metavar="[ROLE[:N]]...", shell_complete=role_names)
 @click.option("--name", help="Name of the node (default: the role).")
 @click.option("--detach", is_flag=True, help="Leave the node running and return.")
 @click.option("--console", is_flag=True, help="Attach the terminal to the serial console at once.")

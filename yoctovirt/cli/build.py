@@ -17,6 +17,7 @@ from yoctovirt.cli.common import (
     skip_preflight_option,
     workspace_of,
 )
+from yoctovirt.cli.complete import role_names
 
 if TYPE_CHECKING:
     from yoctovirt.base.screen import Screen
@@ -43,7 +44,13 @@ class PassingOn(click.Command):
 
 
 @click.command("build", cls=PassingOn)
-@click.argument("names", nargs=-1, required=True, metavar="ROLE... [-- BITBAKE-ARGUMENT...]")
+@click.argument(
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="ROLE... [-- BITBAKE-ARGUMENT...]",
+    shell_complete=role_names,
+)
 @click.option(
     "--continue",
     "keep_going",

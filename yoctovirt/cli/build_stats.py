@@ -11,6 +11,7 @@ import click
 from yoctovirt.base.files import human_bytes
 from yoctovirt.base.screen import human_seconds
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import run_ids
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 
 @click.command("build-stats")
-@click.argument("run", required=False)
-@click.option("--compare", "other", metavar="RUN2", help="Show RUN2 beside it.")
+@click.argument("run", required=False, shell_complete=run_ids)
+@click.option(
+    "--compare", "other", metavar="RUN2", shell_complete=run_ids, help="Show RUN2 beside it."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print build.json (with --compare: both).")
 @click.option("--report", is_flag=True, help="Write report.html into the record, with a time line.")
 @click.pass_context

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import role_names
 from yoctovirt.cli.images import choose_image
 
 
 @click.command("bundle")
-@click.argument("role", required=False)
+@click.argument("role", required=False, shell_complete=role_names)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it there."
 )

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from yoctovirt.cli.common import Function
+from yoctovirt.cli.complete import suite_list
 
 
 def choice_options(function: Function) -> Function:
@@ -15,8 +16,10 @@ def choice_options(function: Function) -> Function:
     for option in (
         click.option("-k", "expression", default="", metavar="EXPR",
                      help="Checks that match (as pytest)."),
-        click.option("--not", "without", metavar="C", default="", help="Leave these suites out."),
-        click.option("--suite", "only", metavar="A,B", default="", help="Run only these suites."),
+        click.option("--not", "without", metavar="C", default="", shell_complete=suite_list,
+                     help="Leave these suites out."),
+        click.option("--suite", "only", metavar="A,B", default="", shell_complete=suite_list,
+                     help="Run only these suites."),
     ):  # fmt: skip
         function = option(function)
     return function

@@ -23,6 +23,7 @@ from yoctovirt.cli.common import (
     skip_preflight_option,
     workspace_of,
 )
+from yoctovirt.cli.complete import role_and_host_names
 from yoctovirt.cli.hosts import choose_hosts, host_option, test_host
 from yoctovirt.cli.retry import Retry, retry_options
 from yoctovirt.cli.suites import jobs_option, suites_option
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @click.command("ci")
-@click.argument("roles", nargs=-1, metavar="(ROLE[:N]|HOST)...")
+@click.argument("roles", nargs=-1, metavar="(ROLE[:N]|HOST)...", shell_complete=role_and_host_names)
 @host_option
 @click.option("--one-by-one", is_flag=True, help="Boot each node alone, after the one before.")
 @click.option(

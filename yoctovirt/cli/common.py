@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from yoctovirt.cli.complete import feature_names, machine_names, release_names
+
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
     from yoctovirt.build.kas.builder import KasOptions
@@ -127,13 +129,24 @@ def build_options(function: Function) -> Function:
     for option in reversed(
         (
             click.option("--force", is_flag=True, help="Build even where the cache has the image."),
-            click.option("--release", metavar="NAME", help="Release (default: the role's)."),
-            click.option("--machine", metavar="NAME", help="Machine (default: the role's)."),
+            click.option(
+                "--release",
+                metavar="NAME",
+                shell_complete=release_names,
+                help="Release (default: the role's).",
+            ),
+            click.option(
+                "--machine",
+                metavar="NAME",
+                shell_complete=machine_names,
+                help="Machine (default: the role's).",
+            ),
             click.option(
                 "--feature",
                 "features",
                 multiple=True,
                 metavar="NAME",
+                shell_complete=feature_names,
                 help="An optional feature of the role; may be given several times.",
             ),
             click.option(

@@ -8,17 +8,23 @@ from typing import Any
 import click
 
 from yoctovirt.cli.common import load_checked_role
+from yoctovirt.cli.complete import feature_names, machine_names, release_names, role_names
 
 
 @click.command("config")
-@click.argument("role")
-@click.option("--release", metavar="NAME", help="Release (default: the role's).")
-@click.option("--machine", metavar="NAME", help="Machine (default: the role's).")
+@click.argument("role", shell_complete=role_names)
+@click.option(
+    "--release", metavar="NAME", shell_complete=release_names, help="Release (default: the role's)."
+)
+@click.option(
+    "--machine", metavar="NAME", shell_complete=machine_names, help="Machine (default: the role's)."
+)
 @click.option(
     "--feature",
     "features",
     multiple=True,
     metavar="NAME",
+    shell_complete=feature_names,
     help="An optional feature of the role; may be given several times.",
 )
 @click.option(
@@ -37,7 +43,13 @@ from yoctovirt.cli.common import load_checked_role
     show_default=True,
     help="A kas file, conf/bblayers.conf, conf/local.conf, or lines for a shell.",
 )
-@click.option("--diff", "other", metavar="ROLE", help="Print how ROLE differs, line by line.")
+@click.option(
+    "--diff",
+    "other",
+    metavar="ROLE",
+    shell_complete=role_names,
+    help="Print how ROLE differs, line by line.",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it there."
 )

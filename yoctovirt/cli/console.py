@@ -7,10 +7,11 @@ import sys
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import node_and_host_names
 
 
 @click.command("console")
-@click.argument("node")
+@click.argument("node", shell_complete=node_and_host_names)
 @click.option("--read-only", is_flag=True, help="Only look on.")
 @click.pass_context
 def command(ctx: click.Context, node: str, read_only: bool) -> None:

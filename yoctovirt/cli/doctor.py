@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from yoctovirt.cli.common import load_checked_role, offline_option
+from yoctovirt.cli.complete import machine_names, release_names, role_names
 
 if TYPE_CHECKING:
     from yoctovirt.config.roles import Role
@@ -27,9 +28,13 @@ _FAMILIES = ("disk", "resources", "user", "host", "tools", "git", "boot", "clock
 
 
 @click.command("doctor")
-@click.argument("role", required=False, metavar="[ROLE]")
-@click.option("--release", metavar="NAME", help="Release (default: the role's).")
-@click.option("--machine", metavar="NAME", help="Machine (default: the role's).")
+@click.argument("role", required=False, metavar="[ROLE]", shell_complete=role_names)
+@click.option(
+    "--release", metavar="NAME", shell_complete=release_names, help="Release (default: the role's)."
+)
+@click.option(
+    "--machine", metavar="NAME", shell_complete=machine_names, help="Machine (default: the role's)."
+)
 @click.option("--build-user", metavar="NAME", help="As root: look at the host as this user.")
 @click.option("--ssh-port", type=click.IntRange(1, 65535), help="Is this port free for a node?")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")

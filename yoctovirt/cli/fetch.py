@@ -15,6 +15,7 @@ from yoctovirt.cli.common import (
     skip_preflight_option,
     workspace_of,
 )
+from yoctovirt.cli.complete import role_names
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command("fetch")
-@click.argument("role")
+@click.argument("role", shell_complete=role_names)
 @click.option(
     "--mirror-tarballs",
     is_flag=True,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.complete import host_names
+
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
     from yoctovirt.base.screen import Screen
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 host_option = click.option(
     "--host",
     metavar="[USER@]ADDRESS[:PORT]",
+    shell_complete=host_names,
     help="Test this host, or one of nodes.yml, in place of a node that is booted here; ROLE says "
     "what it promises.",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import node_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("logs")
-@click.argument("node")
+@click.argument("node", shell_complete=node_names)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until the node ends.")
 @click.option("-n", "--lines", type=click.IntRange(0), metavar="N", help="Only the last N lines.")
 @click.option("-t", "--timestamps", is_flag=True, help="Put the time before each line.")

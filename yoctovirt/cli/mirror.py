@@ -16,6 +16,7 @@ from yoctovirt.cli.common import (
     workspace_folder,
     workspace_of,
 )
+from yoctovirt.cli.complete import release_names, role_names
 
 if TYPE_CHECKING:
     from yoctovirt.config.roles import Role
@@ -46,12 +47,20 @@ def command() -> None:
     help="Folder of repositories or prefix of URLs; several are tried in their order "
     "(default: YOCTOVIRT_LAYER_MIRRORS). The public URL comes last.",
 )
-@click.option("--release", "names", multiple=True, metavar="NAME", help="Only this release.")
+@click.option(
+    "--release",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=release_names,
+    help="Only this release.",
+)
 @click.option(
     "--sources",
     "roles",
     multiple=True,
     metavar="ROLE",
+    shell_complete=role_names,
     help="Fetch the sources of this role, too, into DIR/downloads; may be given several times.",
 )
 @click.option(

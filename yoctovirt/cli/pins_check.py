@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from yoctovirt.cli.common import offline_option, opened_places, workspace_folder
+from yoctovirt.cli.complete import release_names
 
 if TYPE_CHECKING:
     from yoctovirt.pins.findings import Finding
@@ -17,7 +18,14 @@ _COLOURS = {"missing": "red", "error": "red", "warning": "yellow", "note": "blue
 
 
 @click.command("check")
-@click.option("--release", "names", multiple=True, metavar="NAME", help="Only this release.")
+@click.option(
+    "--release",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=release_names,
+    help="Only this release.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @offline_option
 @click.pass_context

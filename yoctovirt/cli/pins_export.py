@@ -7,10 +7,18 @@ from pathlib import Path
 import click
 
 from yoctovirt.cli.common import offline_option, opened_places
+from yoctovirt.cli.complete import release_names
 
 
 @click.command("export")
-@click.option("--release", "name", required=True, metavar="NAME", help="Release to export.")
+@click.option(
+    "--release",
+    "name",
+    required=True,
+    metavar="NAME",
+    shell_complete=release_names,
+    help="Release to export.",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it there."
 )

@@ -15,6 +15,7 @@ from yoctovirt.cli.common import (
     use_site,
     workspace_of,
 )
+from yoctovirt.cli.complete import feature_names, machine_names, release_names, role_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,11 +29,37 @@ if TYPE_CHECKING:
 
 
 @click.command("resolve")
-@click.option("--role", "names", multiple=True, metavar="ROLE", help="Only this role.")
-@click.option("--release", "release_names", multiple=True, metavar="NAME", help="Only this one.")
-@click.option("--machine", "machine_names", multiple=True, metavar="NAME", help="Only this one.")
 @click.option(
-    "--feature", "features", multiple=True, metavar="NAME", help="With this feature of the roles."
+    "--role",
+    "names",
+    multiple=True,
+    metavar="ROLE",
+    shell_complete=role_names,
+    help="Only this role.",
+)
+@click.option(
+    "--release",
+    "release_names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=release_names,
+    help="Only this one.",
+)
+@click.option(
+    "--machine",
+    "machine_names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=machine_names,
+    help="Only this one.",
+)
+@click.option(
+    "--feature",
+    "features",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=feature_names,
+    help="With this feature of the roles.",
 )
 @click.option("--all", "everything", is_flag=True, help="Every role, release and machine.")
 @click.option("--force", is_flag=True, help="Also where a result of the same pins is stored.")

@@ -5,10 +5,18 @@ from __future__ import annotations
 import click
 
 from yoctovirt.cli.common import offline_option, opened_places
+from yoctovirt.cli.complete import release_names
 
 
 @click.command("show")
-@click.option("--release", "names", multiple=True, metavar="NAME", help="Only this release.")
+@click.option(
+    "--release",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=release_names,
+    help="Only this release.",
+)
 @offline_option
 @click.pass_context
 def command(ctx: click.Context, /, names: tuple[str, ...]) -> None:

@@ -7,17 +7,19 @@ from pathlib import Path
 import click
 
 from yoctovirt.cli.common import command_line, load_checked_role, workspace_folder
+from yoctovirt.cli.complete import machine_names, release_names, role_names, suite_list
 
 
 @click.command("pipeline")
 @click.argument("service", type=click.Choice(["gitlab", "github", "jenkins"]))
-@click.argument("roles", nargs=-1, metavar="[ROLE]...")
+@click.argument("roles", nargs=-1, metavar="[ROLE]...", shell_complete=role_names)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write it there.")
 @click.option(
     "--release",
     "releases",
     multiple=True,
     metavar="NAME",
+    shell_complete=release_names,
     help="Releases (default: each role's); may be given several times.",
 )
 @click.option(
@@ -25,6 +27,7 @@ from yoctovirt.cli.common import command_line, load_checked_role, workspace_fold
     "machines",
     multiple=True,
     metavar="NAME",
+    shell_complete=machine_names,
     help="Machines (default: each role's); may be given several times.",
 )
 @click.option("--image", metavar="IMAGE", help="Run the jobs in this container.")
@@ -43,7 +46,14 @@ from yoctovirt.cli.common import command_line, load_checked_role, workspace_fold
     metavar="COMMAND",
     help="What makes yoctovirt callable in a job (default: this repository's make).",
 )
-@click.option("--suite", "suites", default="", metavar="A,B", help="Run only these suites.")
+@click.option(
+    "--suite",
+    "suites",
+    default="",
+    metavar="A,B",
+    shell_complete=suite_list,
+    help="Run only these suites.",
+)
 @click.option(
     "--hours",
     type=click.IntRange(1),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yoctovirt.cli.complete import role_names
+
 if TYPE_CHECKING:
     from yoctovirt.config.cells import Cell
     from yoctovirt.config.resolved import Results, State
@@ -23,7 +25,7 @@ _LEGEND = (
 
 
 @click.command("roles")
-@click.argument("name", required=False, metavar="[ROLE]")
+@click.argument("name", required=False, metavar="[ROLE]", shell_complete=role_names)
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
 @click.pass_context
 def command(ctx: click.Context, /, name: str | None, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import run_ids
 from yoctovirt.errors import EXIT_CHECKS_FAILED
 
 _TITLES = {
@@ -23,8 +24,8 @@ _PACKAGES = 20
 
 
 @click.command("compare")
-@click.argument("first")
-@click.argument("second", required=False)
+@click.argument("first", shell_complete=run_ids)
+@click.argument("second", required=False, shell_complete=run_ids)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.option(
     "--fail-on-regression", is_flag=True, help="Exit code 1 where a check newly failed or is gone."

@@ -8,10 +8,11 @@ import sys
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import role_names
 
 
 @click.command("list")
-@click.option("--role", metavar="ROLE", help="Only runs of this role.")
+@click.option("--role", metavar="ROLE", shell_complete=role_names, help="Only runs of this role.")
 @click.option(
     "-n", "--last", type=click.IntRange(min=1), metavar="N", default=20, show_default=True,
     help="So many, the newest.",

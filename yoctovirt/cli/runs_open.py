@@ -7,14 +7,15 @@ import os
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import role_names, run_ids
 
 #: In the folder of the records: pages of those that have none.
 DRAWN = ".reports"
 
 
 @click.command("open")
-@click.argument("run", required=False)
-@click.option("--role", metavar="ROLE", help="The newest of this role.")
+@click.argument("run", required=False, shell_complete=run_ids)
+@click.option("--role", metavar="ROLE", shell_complete=role_names, help="The newest of this role.")
 @click.pass_context
 def command(ctx: click.Context, run: str | None, role: str | None) -> None:
     """Open the report of RUN (default: the newest) in the browser; print where it is.

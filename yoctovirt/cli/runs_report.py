@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import run_ids
 
 
 @click.command("report")
-@click.argument("runs", nargs=-1, metavar="[RUN...]")
+@click.argument("runs", nargs=-1, metavar="[RUN...]", shell_complete=run_ids)
 @click.option(
     "-o",
     "--output",

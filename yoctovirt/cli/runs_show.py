@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import role_names, run_ids
 
 if TYPE_CHECKING:
     from yoctovirt.report.runs import Run
 
 
 @click.command("show")
-@click.argument("run", required=False)
-@click.option("--role", metavar="ROLE", help="The newest of this role.")
+@click.argument("run", required=False, shell_complete=run_ids)
+@click.option("--role", metavar="ROLE", shell_complete=role_names, help="The newest of this role.")
 @click.option("--json", "as_json", is_flag=True, help="Print run.json.")
 @click.pass_context
 def command(ctx: click.Context, run: str | None, role: str | None, as_json: bool) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import node_names
 
 
 @click.command("screenshot")
-@click.argument("node")
+@click.argument("node", shell_complete=node_names)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.pass_context
 def command(ctx: click.Context, node: str, file: Path | None) -> None:

@@ -8,16 +8,27 @@ from typing import TYPE_CHECKING
 import click
 
 from yoctovirt.cli.common import load_checked_role, recorded, use_site, workspace_of
+from yoctovirt.cli.complete import machine_names, release_names, role_names
 
 if TYPE_CHECKING:
     from yoctovirt.build.kas.sharing import Sharing
 
 
 @click.command("sharing")
-@click.argument("first")
-@click.argument("second")
-@click.option("--release", metavar="NAME", help="Release (default: that of FIRST).")
-@click.option("--machine", metavar="NAME", help="Machine (default: that of FIRST).")
+@click.argument("first", shell_complete=role_names)
+@click.argument("second", shell_complete=role_names)
+@click.option(
+    "--release",
+    metavar="NAME",
+    shell_complete=release_names,
+    help="Release (default: that of FIRST).",
+)
+@click.option(
+    "--machine",
+    metavar="NAME",
+    shell_complete=machine_names,
+    help="Machine (default: that of FIRST).",
+)
 @click.option("--build-user", metavar="NAME", help="As root: run kas as this user.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.pass_context

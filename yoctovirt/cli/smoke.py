@@ -18,6 +18,7 @@ from yoctovirt.cli.common import (
     workspace_folder,
     workspace_of,
 )
+from yoctovirt.cli.complete import target_names
 from yoctovirt.cli.hosts import choose_host, host_option, test_host, test_hosts
 from yoctovirt.cli.images import choose_image, image_of_nodes, image_options
 from yoctovirt.cli.suites import jobs_option, suites_option
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @click.command("smoke")
-@click.argument("targets", metavar="[ROLE|NODE|HOST...]", nargs=-1)
+@click.argument("targets", metavar="[ROLE|NODE|HOST...]", nargs=-1, shell_complete=target_names)
 @choice_options
 @click.option(
     "--check", "checks", multiple=True, metavar="ID", help="Only this check (suite::check)."

@@ -9,10 +9,11 @@ import sys
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import node_and_host_names
 
 
 @click.command("ssh", context_settings={"ignore_unknown_options": True})
-@click.argument("node")
+@click.argument("node", shell_complete=node_and_host_names)
 @click.argument("cmd", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def command(ctx: click.Context, node: str, cmd: tuple[str, ...]) -> int:

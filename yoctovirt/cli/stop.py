@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import node_names
 
 
 @click.command("stop")
-@click.argument("nodes", nargs=-1, metavar="NODE...")
+@click.argument("nodes", nargs=-1, metavar="NODE...", shell_complete=node_names)
 @click.option("--all", "everything", is_flag=True, help="Stop all nodes of the workspace.")
 @click.option("--now", is_flag=True, help="Do not wait for the guest to power off.")
 @click.pass_context

@@ -8,12 +8,15 @@ from pathlib import Path
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import role_names, run_ids
 from yoctovirt.errors import EXIT_CHECKS_FAILED
 
 
 @click.command("verify")
-@click.argument("run", required=False)
-@click.option("--role", metavar="ROLE", help="The newest run of this role.")
+@click.argument("run", required=False, shell_complete=run_ids)
+@click.option(
+    "--role", metavar="ROLE", shell_complete=role_names, help="The newest run of this role."
+)
 @click.option(
     "--deploy-dir",
     type=click.Path(path_type=Path),

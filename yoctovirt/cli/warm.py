@@ -7,6 +7,7 @@ import json
 import click
 
 from yoctovirt.cli.common import workspace_of
+from yoctovirt.cli.complete import warm_names
 
 
 @click.group("warm")
@@ -41,7 +42,7 @@ def list_entries(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command("drop")
-@click.argument("names", nargs=-1, metavar="[NAME|NODE]...")
+@click.argument("names", nargs=-1, metavar="[NAME|NODE]...", shell_complete=warm_names)
 @click.option("--all", "everything", is_flag=True, help="Drop all of the workspace.")
 @click.pass_context
 def drop(ctx: click.Context, names: tuple[str, ...], everything: bool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import datetime
+import time
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,26 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_host(tmp_path: Path) ->
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(InfrastructureError, match="runs"):
         new(tmp_path)
+
+
+def test_a_clock_that_jumps_changes_no_duration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten years back in a phase: the times of day follow the clock, the durations do not."""
+
+    class Jumping(datetime):
+        year_now = 2026
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Jumping:
+            return cls(cls.year_now, 11, 21, 12, tzinfo=tz)
+
+    monkeypatch.setattr("yoctovirt.base.record.datetime", Jumping)
+    record = new(tmp_path)
+    with record.phase("build"):
+        Jumping.year_now = 2016
+        time.sleep(0.05)
+    record.finish()
+    data = read(record)
+    assert data["started"] > data["finished"], "the clock was set back"
+    assert 0.05 <= data["phases"][0]["seconds"] <= data["seconds"] < 60
