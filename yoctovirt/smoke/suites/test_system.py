@@ -31,6 +31,7 @@ _HARMLESS = (
     r"bpf.*not supported|BPF: .*failed to load",
     r"sshd.*(kex_exchange_identification|Connection (reset|closed) by|MaxStartups)",
     r"audit: (error|backlog)",
+    r"getty\[\d+\]: checkname failed",  # what was typed on the console was no name
     r"Failed to (find|insert) module '(autofs4|configs|ip_tables|fuse|msr|dm_mod|efi_pstore)'",
 )
 _TIME_SERVICES = ("chronyd", "ntpd", "systemd-timesyncd", "openntpd")
