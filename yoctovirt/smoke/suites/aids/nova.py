@@ -197,10 +197,11 @@ class Server:
         return str(told["output"]) if isinstance(told, dict) else ""
 
     def hear(self, what: str, but: str = "", seconds: float = WORD) -> str:
-        """Wait until the guest has said *what* on its console; return the rest of that line.
+        """Wait until the server is ACTIVE and its guest has said *what*; return the line's rest.
 
         A rest equal to *but* does not count: that was said before.
         """
+        self.wait_for("ACTIVE")
         heard = last = ""
 
         def look() -> str:
