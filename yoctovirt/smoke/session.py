@@ -132,7 +132,11 @@ class SmokeSession:
             identity = check_id(item.nodeid)
             named = not wanted or wanted & {identity, identity.partition("[")[0]}
             # Where no promise asks for a feature there is nothing to be checked.
-            fit = self._enough(item) and identity not in unfit and "[NOTSET]" not in identity
+            fit = (
+                self._enough(item)
+                and identity.partition("[")[0] not in unfit
+                and "[NOTSET]" not in identity
+            )
             (kept if named and fit else dropped).append(item)
         items[:] = kept
         if dropped:
