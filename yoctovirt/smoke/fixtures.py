@@ -20,9 +20,10 @@ def nodes(request: pytest.FixtureRequest) -> Iterator[dict[str, SmokeNode]]:
 
 
 @pytest.fixture(scope="session")
-def node(nodes: dict[str, SmokeNode]) -> SmokeNode:
-    """Return the node of the run (the first where there are several)."""
-    return next(iter(nodes.values()))
+def node(request: pytest.FixtureRequest, nodes: dict[str, SmokeNode]) -> SmokeNode:
+    """Return the node of the run; of a system one that promises what the check is about."""
+    name = getattr(request, "param", None)
+    return nodes[name] if name else next(iter(nodes.values()))
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,7 @@ class SmokeSession:
         self._results = Path(results) if results else None
         self._current = ""
         self._broken = ""
+        self._spread: set[str] = set()
         workspace = config.getoption("yv_workspace")
         try:
             space = find_workspace(Path(workspace) if workspace else None)
@@ -71,11 +72,41 @@ class SmokeSession:
             plugin = Workers(self._results, self._scale) if writes else Worker(self._results)
             config.pluginmanager.register(plugin, "yoctovirt-workers")
 
-    def promise_commands(self) -> dict[str, tuple[str, ...]]:
-        """Return what the roles of the nodes promise, each with the commands that show it."""
+    def promise_commands(self, name: str = "") -> dict[str, tuple[str, ...]]:
+        """Return what the nodes promise, or the node *name*, with the commands that show it."""
         known = promise_commands(self._workspace)
-        promised = dict.fromkeys(p for node in self._nodes for p in node.state.promises)
+        nodes = [node for node in self._nodes if name in ("", node.name)]
+        promised = dict.fromkeys(p for node in nodes for p in node.state.promises)
         return {promise: known[promise] for promise in promised if known.get(promise)}
+
+    def spread(self, metafunc: pytest.Metafunc) -> list[str]:
+        """Return on which nodes of a system a check is made, and leave ``node`` to the caller.
+
+        Nodes of different roles are a system: a suite runs on the first node of each role that
+        promises it, one for every node on the first of each role. [] where all are of one role:
+        then the first node is the one that is tested.
+        """
+        self._spread.add(metafunc.definition.nodeid)
+        first: dict[str | None, Node] = {}
+        for node in self._nodes:
+            first.setdefault(node.state.role, node)
+        if len(first) < 2:
+            return []
+        suite = _suite_at(metafunc.definition.path)
+        fit = [
+            node.name
+            for node in first.values()
+            if suite and (suite.always or set(suite.promises) & set(node.state.promises))
+        ]
+        return fit or [self._nodes[0].name]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make each check on the nodes that it is for."""
+        if "node" in metafunc.fixturenames and metafunc.definition.nodeid not in self._spread:
+            names = self.spread(metafunc)
+            if names:
+                metafunc.parametrize("node", names, indirect=True, scope="session")
 
     def smoke_nodes(self) -> dict[str, SmokeNode]:
         """Return the nodes of the run as checks see them, by name; those to be tested first."""
@@ -101,7 +132,11 @@ class SmokeSession:
             identity = check_id(item.nodeid)
             named = not wanted or wanted & {identity, identity.partition("[")[0]}
             # Where no promise asks for a feature there is nothing to be checked.
-            fit = self._enough(item) and identity not in unfit and "[NOTSET]" not in identity
+            fit = (
+                self._enough(item)
+                and identity.partition("[")[0] not in unfit
+                and "[NOTSET]" not in identity
+            )
             (kept if named and fit else dropped).append(item)
         items[:] = kept
         if dropped:

@@ -3,6 +3,10 @@
 small_uwsgi
 # nova's calls to other nodes wait in an event loop that belongs to one thread.
 sed -i 's/^processes *=.*/processes = 2/; s/^threads *=.*/threads = 1/' /etc/nova/*-uwsgi.ini
+# The node has just started; what these talk to may be starting yet.
+systemctl start mariadb rabbitmq-server keystone
+rabbitmqctl -q await_startup
+answers http://controller:5000/v3
 database placement nova_api nova nova_cell0 neutron
 
 lab-register placement placement http://controller:8778

@@ -22,6 +22,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one check of each promise of the nodes of this run."""
     if "promise" in metafunc.fixturenames:
         session = session_of(metafunc.config)
+        names = session.spread(metafunc) if session else []
+        if names:
+            rows = [
+                (name, promise, commands)
+                for name in names
+                for promise, commands in session.promise_commands(name).items()
+            ]
+            metafunc.parametrize(
+                ("node", "promise", "commands"), rows, indirect=["node"], scope="session",
+                ids=[f"{name}-{promise}" for name, promise, _ in rows],
+            )  # fmt: skip
+            return
         commands = session.promise_commands() if session else {}
         metafunc.parametrize(("promise", "commands"), commands.items(), ids=list(commands))
 

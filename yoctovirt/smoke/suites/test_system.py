@@ -42,6 +42,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one check of each kernel feature that the promises of the nodes ask for."""
     if "feature" in metafunc.fixturenames:
         session = session_of(metafunc.config)
+        names = session.spread(metafunc) if session else []
+        if names:
+            rows = [
+                (name, feature)
+                for name in names
+                for feature in features_for(session.promise_commands(name))
+            ]
+            metafunc.parametrize(("node", "feature"), rows, indirect=["node"], scope="session",
+                                 ids=[f"{name}-{feature}" for name, feature in rows])  # fmt: skip
+            return
         metafunc.parametrize("feature", features_for(session.promise_commands() if session else []))
 
 
