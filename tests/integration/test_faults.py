@@ -94,9 +94,8 @@ def test_interrupt_of_a_ready_node(fresh: Yoctovirt) -> None:
     interrupt(boot)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.faults)]
-)
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_while_checks_run(fresh: Yoctovirt, number: int) -> None:
     ci = fresh.start("ci", "reference")
 

@@ -64,6 +64,8 @@ def test_serial_after_somebody_has_given_a_wrong_name(fresh: Yoctovirt) -> None:
     child = pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=60, dimensions=(24, 200))
     try:
         child.expect("leave it with")
+        child.sendline("")  # a getty that has just come throws away what was typed before
+        child.expect("login: ")
         child.sendline("nobody-of-that-name")
         child.expect("Password: $")
         child.send("\x1d")
