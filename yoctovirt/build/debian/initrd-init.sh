@@ -28,6 +28,7 @@ while [ ! -b "$root" ] && [ $tries -lt 100 ]; do
 done
 if ! mount -o "$mode" "$root" /newroot; then
     echo "initrd: VFS: Unable to mount root fs on $root" >/dev/console
+    sleep 1 # a panic does not wait for what a terminal has yet to say: the line would be torn
     echo c >/proc/sysrq-trigger # a panic is an answer; a shell that nobody sees is none
 fi
 mount -o move /dev /newroot/dev
