@@ -90,6 +90,16 @@ offline_option = click.option(
     help="Ask no network; say what is missing (or YOCTOVIRT_OFFLINE=1).",
 )
 
+#: For verbs that look at all releases.
+releases_option = click.option(
+    "--release",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=release_names,
+    help="Only this release.",
+)
+
 
 @contextmanager
 def opened_places(ctx: click.Context) -> Iterator[Places]:

@@ -12,11 +12,12 @@ from yoctovirt.cli.common import (
     load_checked_role,
     offline_option,
     recorded,
+    releases_option,
     use_site,
     workspace_folder,
     workspace_of,
 )
-from yoctovirt.cli.complete import release_names, role_names
+from yoctovirt.cli.complete import role_names
 
 if TYPE_CHECKING:
     from yoctovirt.config.roles import Role
@@ -47,14 +48,7 @@ def command() -> None:
     help="Folder of repositories or prefix of URLs; several are tried in their order "
     "(default: YOCTOVIRT_LAYER_MIRRORS). The public URL comes last.",
 )
-@click.option(
-    "--release",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=release_names,
-    help="Only this release.",
-)
+@releases_option
 @click.option(
     "--sources",
     "roles",

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from yoctovirt.cli.common import offline_option, opened_places, workspace_folder
-from yoctovirt.cli.complete import release_names
+from yoctovirt.cli.common import offline_option, opened_places, releases_option, workspace_folder
 
 if TYPE_CHECKING:
     from yoctovirt.pins.findings import Finding
@@ -18,14 +17,7 @@ _COLOURS = {"missing": "red", "error": "red", "warning": "yellow", "note": "blue
 
 
 @click.command("check")
-@click.option(
-    "--release",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=release_names,
-    help="Only this release.",
-)
+@releases_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @offline_option
 @click.pass_context

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import click
 
-from yoctovirt.cli.common import offline_option, opened_places
-from yoctovirt.cli.complete import release_names
+from yoctovirt.cli.common import offline_option, opened_places, releases_option
 
 
 @click.command("show")
-@click.option(
-    "--release",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=release_names,
-    help="Only this release.",
-)
+@releases_option
 @offline_option
 @click.pass_context
 def command(ctx: click.Context, /, names: tuple[str, ...]) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from yoctovirt.cli.common import offline_option, opened_places, workspace_folder
-from yoctovirt.cli.complete import release_names
+from yoctovirt.cli.common import offline_option, opened_places, releases_option, workspace_folder
 from yoctovirt.cli.pins_check import print_findings
 
 if TYPE_CHECKING:
@@ -20,14 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("update")
-@click.option(
-    "--release",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=release_names,
-    help="Only this release.",
-)
+@releases_option
 @click.option("--repo", "repos", multiple=True, metavar="NAME", help="Only this repository.")
 @click.option("--to", metavar="REV", help="To this commit (default: where the branch stands).")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
