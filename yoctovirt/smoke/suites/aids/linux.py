@@ -10,10 +10,8 @@ _KERNELS = """
 release=$(uname -r)
 for kernel in "/boot/vmlinuz-$release" "/boot/bzImage-$release" "/boot/Image-$release" \
     "/usr/lib/modules/$release/vmlinuz" /boot/bzImage /boot/Image /boot/vmlinuz; do
-    [ -s "$kernel" ] && { readlink -f "$kernel"; exit 0; }
+    [ -s "$kernel" ] && { echo "$(readlink -f "$kernel") $release"; exit 0; }
 done
-echo "no kernel of $release in /boot"
-exit 1
 """
 
 #: Writes the folder ``$tree`` as a cpio archive of the form "newc" (the kernel's
@@ -75,19 +73,12 @@ done | while read -r verb path rest; do
 done
 """
 
-#: The same for a guest that others start: any kernel that is there, with its release. In a
-#: container the kernel that runs is not one of the node's own.
-_ANY_KERNEL = """
-release=$(uname -r)
-for kernel in "/boot/vmlinuz-$release" "/boot/bzImage-$release" "/boot/Image-$release" \
-    "/usr/lib/modules/$release/vmlinuz" /boot/bzImage /boot/Image /boot/vmlinuz; do
-    [ -s "$kernel" ] && { echo "$(readlink -f "$kernel") $release"; exit 0; }
-done
+#: Any kernel, for a guest that others start: in a container the kernel that runs is not one of
+#: the node's own.
+_OTHER_KERNELS = """
 for kernel in /boot/vmlinuz-* /boot/bzImage-* /boot/Image-*; do
     [ -s "$kernel" ] && { echo "$kernel ${kernel#/boot/*-}"; exit 0; }
 done
-echo "no kernel in /boot"
-exit 1
 """
 
 _APPLETS = ("sh", "mount", "cat", "echo", "grep", "dmesg", "insmod", "ip", "ping", "sleep",
@@ -104,18 +95,18 @@ while read -r module; do insmod "/modules/$module"; done </modules/order
 
 def find_kernel(node: SmokeNode) -> str:
     """Return the path on the node of the kernel that it runs; fail where there is none."""
-    return node.check(
-        _KERNELS, why="a Linux guest needs a kernel, and the image has none (package kernel-image)"
-    ).strip()
+    return _find(node, f"{_KERNELS}echo no kernel of $release in /boot; exit 1")[0]
 
 
 def find_any_kernel(node: SmokeNode) -> tuple[str, str]:
     """Return path and release of a kernel on the node, the one that it runs where it can."""
-    told = node.check(
-        _ANY_KERNEL,
-        why="a Linux guest needs a kernel, and the image has none (package kernel-image)",
-    ).split()
-    return told[0], told[1]
+    return _find(node, f"{_KERNELS}{_OTHER_KERNELS}echo no kernel in /boot; exit 1")
+
+
+def _find(node: SmokeNode, script: str) -> tuple[str, str]:
+    why = "a Linux guest needs a kernel, and the image has none (package kernel-image)"
+    path, release = node.check(script, why=why).split()
+    return path, release
 
 
 def make_initramfs(
