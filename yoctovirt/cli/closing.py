@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from yoctovirt.base.record import RunRecord
-from yoctovirt.boot.node import running_nodes
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import InfrastructureError
 from yoctovirt.report.html import write_html
@@ -37,11 +36,7 @@ def state(workspace: Workspace, record: Path) -> None:
 
     Where the disk does not take it, the error of the run itself stays the one that counts.
     """
-    growing = []
-    for name, node in running_nodes(workspace).items():
-        if Path(node.state.run).resolve() == record.resolve():
-            console = node.console_log.name
-            growing += [console, f"{console}.times", f"qemu-{name}.log", node.events_log.name]
+    growing = _growing(workspace, record)
     in_flight = sys.exc_info()[0] is not None
     try:
         write_statement(record, growing)
@@ -49,3 +44,17 @@ def state(workspace: Workspace, record: Path) -> None:
         if not in_flight:
             raise
         click.echo(f"warning: no statement of {record.name}: {error}", err=True)
+
+
+def _growing(workspace: Workspace, record: Path) -> list[str]:
+    """Return the names of the files of *record* that nodes still write to."""
+    if not any(workspace.nodes.glob("*.lock")):
+        return []  # a build that has nothing to do would wait longest for the import
+    from yoctovirt.boot.node import running_nodes
+
+    growing: list[str] = []
+    for name, node in running_nodes(workspace).items():
+        if Path(node.state.run).resolve() == record.resolve():
+            console = node.console_log.name
+            growing += [console, f"{console}.times", f"qemu-{name}.log", node.events_log.name]
+    return growing
