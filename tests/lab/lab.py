@@ -68,10 +68,14 @@ class Lab:
         """Make all layers of the nodes *names* that are missing."""
         self._make_key()
         for node in self._nodes(names):
-            self._store.ensure_packages(node.layers, self._say)
             for number, layer in enumerate(node.layers):
-                if layer.kind == "setup" and not self._store.have(layer):
-                    self._set_up(node, layer, node.layers[:number])
+                below = node.layers[:number]
+                if self._store.have(layer):
+                    continue
+                if layer.kind == "setup":
+                    self._set_up(node, layer, below)
+                else:
+                    self._store.make_packages(layer, below, self._say)
         self._store.prune()
 
     def start(self, names: Sequence[str]) -> None:

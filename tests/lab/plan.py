@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -14,14 +15,19 @@ from yoctovirt.build.debian.hostapt import HostApt
 HERE = Path(__file__).parent
 SETUP = HERE / "setup"
 #: Programs whose content decides what a layer holds.
-_MAKERS = {"base": (), "packages": ("packages.sh",), "setup": ("node.sh", "inside.py")}
+_MAKERS = {
+    "base": (),
+    "packages": ("packages.sh",),
+    "added": ("packages.sh", "added.sh"),
+    "setup": ("node.sh", "inside.py"),
+}
 
 
 @dataclass(frozen=True)
 class Layer:
     """One layer: what it is made of, and a key of that and of all below it."""
 
-    kind: str  #: ``base``, ``packages`` or ``setup``
+    kind: str  #: ``base``, ``packages``, ``added`` (packages on a node that is set up), ``setup``
     name: str
     key: str
     packages: tuple[str, ...] = ()
@@ -56,31 +62,45 @@ def read_plan(host: HostApt, path: Path = HERE / "lab.yml") -> Plan:
     hosts = "".join(f"{node['address']} {name}\n" for name, node in said["nodes"].items())
     nodes = []
     for name, node in said["nodes"].items():
-        layers: list[Layer] = []
-        below = json.dumps([said["suite"], sources])
+        stack = _Stack(said, name, hosts, json.dumps([said["suite"], sources]))
         for group in node["packages"]:
-            kind = "packages" if layers else "base"
-            packages = tuple(said["packages"][group].split())
-            inputs = [below, kind, packages, said["debconf"], _texts(*_MAKERS[kind])]
-            layers.append(Layer(kind, group, _key(inputs), packages))
-            below = layers[-1].key
+            stack.add_packages("packages" if stack.layers else "base", group, group)
         for script in node["setup"]:
-            where = SETUP / f"{script}.sh"
-            inputs = [
-                below,
-                name,
-                node["address"],
-                hosts,
-                where.read_text(),
-                _texts(*_MAKERS["setup"]),
-            ]
-            layers.append(Layer("setup", f"{name}-{script}", _key(inputs), script=where))
-            below = layers[-1].key
+            stack.add_setup(script)
+        for service in node.get("services", []):
+            stack.add_packages("added", f"{name}-{service}-packages", service)
+            stack.add_setup(service)
         answers = tuple(f"http://{node['address']}{rest}" for rest in node["answers"])
         nodes.append(
-            LabNode(name, node["address"], tuple(layers), tuple(node["promises"]), answers)
+            LabNode(name, node["address"], tuple(stack.layers), tuple(node["promises"]), answers)
         )
     return Plan(said["address"], said["suite"], said["debconf"], tuple(nodes))
+
+
+@dataclass
+class _Stack:
+    """The layers of one node, while they are put on one another."""
+
+    said: dict[str, Any]  #: all of lab.yml
+    node: str
+    hosts: str
+    below: str  #: key of all so far
+    layers: list[Layer] = field(default_factory=list)
+
+    def add_packages(self, kind: str, name: str, group: str) -> None:
+        packages = tuple(self.said["packages"][group].split())
+        made_of = [kind, packages, self.said["debconf"]]
+        self._add(kind, name, made_of, packages=packages)
+
+    def add_setup(self, script: str) -> None:
+        where = SETUP / f"{script}.sh"
+        address = self.said["nodes"][self.node]["address"]
+        made_of = [self.node, address, self.hosts, where.read_text(encoding="utf-8")]
+        self._add("setup", f"{self.node}-{script}", made_of, script=where)
+
+    def _add(self, kind: str, name: str, made_of: list[object], **further: Any) -> None:
+        self.below = _key([self.below, *made_of, _texts(*_MAKERS[kind])])
+        self.layers.append(Layer(kind, name, self.below, **further))
 
 
 def hosts_file(plan: Plan) -> str:

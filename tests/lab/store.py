@@ -78,20 +78,19 @@ class Store:
         finally:
             lock.release()
 
-    def ensure_packages(self, layers: tuple[Layer, ...], say: Callable[[str], None]) -> None:
-        """Make those of *layers* (lowest first) that consist of packages and are missing."""
-        for number, layer in enumerate(layers):
-            if layer.kind == "setup" or self.have(layer):
-                continue
-            with self.making(layer) as aside:
-                if aside is None:
-                    continue
-                begun = time.monotonic()
-                if layer.kind == "base":
-                    self._bootstrap(layer, aside)
-                else:
-                    self._install(layer, layers[:number], aside)
-                say(f"packages {layer.name}: {time.monotonic() - begun:.0f} s")
+    def make_packages(
+        self, layer: Layer, below: tuple[Layer, ...], say: Callable[[str], None]
+    ) -> None:
+        """Make *layer*, which consists of packages, upon those *below*."""
+        with self.making(layer) as aside:
+            if aside is None:
+                return
+            begun = time.monotonic()
+            if layer.kind == "base":
+                self._bootstrap(layer, aside)
+            else:
+                self._install(layer, below, aside)
+            say(f"packages {layer.name}: {time.monotonic() - begun:.0f} s")
 
     def prune(self) -> None:
         """Remove layers that the plan has not: those of other packages, of an older script."""
@@ -115,10 +114,11 @@ class Store:
         )  # fmt: skip
 
     def _install(self, layer: Layer, below: tuple[Layer, ...], aside: Path) -> None:
+        program = "added.sh" if layer.kind == "added" else "packages.sh"
         mounted = f"mount -t overlay overlay -o {overlay_options(self.lowers(below), aside)} "
         script = (
             f'set -e; {mounted} {aside}/root; printf %s "$1" | '
-            f'{{ shift; exec sh {HERE}/packages.sh {aside}/root "$@"; }}'
+            f'{{ shift; exec sh {HERE}/{program} {aside}/root "$@"; }}'
         )
         self._run(
             [*_CONFINED, "sh", "-c", script, "sh", self._plan.debconf, *layer.packages], aside, {}

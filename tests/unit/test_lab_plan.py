@@ -43,6 +43,8 @@ def test_the_layers_of_the_controller(tmp_path: Path) -> None:
         ("setup", "controller-node"),
         ("setup", "controller-identity"),
         ("setup", "controller-controller"),
+        ("added", "controller-swift-packages"),
+        ("setup", "controller-swift"),
     ]
     assert len(set(keys(plan))) == len(names)
 
@@ -50,12 +52,13 @@ def test_the_layers_of_the_controller(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "kept"),
     [
-        (lambda said: None, [True] * 7),
-        (lambda said: said["nodes"]["controller"].update(promises=[]), [True] * 7),
+        (lambda said: None, [True] * 9),
+        (lambda said: said["nodes"]["controller"].update(promises=[]), [True] * 9),
         (lambda said: said["nodes"]["controller"].update(address="10.77.0.9"),
-         [True] * 4 + [False] * 3),
-        (lambda said: said["packages"].update(identity="keystone"), [True] + [False] * 6),
-        (lambda said: said["packages"].update(base="sshd"), [False] * 7),
+         [True] * 4 + [False] * 5),
+        (lambda said: said["packages"].update(identity="keystone"), [True] + [False] * 8),
+        (lambda said: said["packages"].update(base="sshd"), [False] * 9),
+        (lambda said: said["packages"].update(swift="swift"), [True] * 7 + [False] * 2),
     ],
 )  # fmt: skip
 def test_what_changes_a_key(
