@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,3 +92,24 @@ def test_pruning_leaves_what_the_plan_has(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "store").iterdir()) == sorted(
         [wanted.parent.name, "mine"]
     )
+
+
+def test_packages_on_a_node_leave_what_it_starts(tmp_path: Path) -> None:
+    """Installing fails where it fails; what the set-up of the node has enabled stays enabled."""
+    shutil.copy(HERE / "added.sh", tmp_path)
+    (tmp_path / "packages.sh").write_text(
+        'cd "$1/etc/systemd/system"\n'
+        "rm -f multi-user.target.wants/*\n"
+        'echo "$2" >installed\n'
+        "mkdir -p sockets.target.wants\n"
+    )
+    wants = tmp_path / "root/etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    (wants / "keystone.service").symlink_to("/lib/systemd/system/keystone.service")
+    argv = ["sh", str(tmp_path / "added.sh"), str(tmp_path / "root"), "swift-proxy"]
+    subprocess.run(argv, check=True)
+    left = {path.name: str(path.readlink()) for path in wants.iterdir()}
+    assert left == {"keystone.service": "/lib/systemd/system/keystone.service"}
+    assert (wants.parent / "installed").read_text() == "swift-proxy\n"
+    (tmp_path / "packages.sh").write_text("exit 4\n")
+    assert subprocess.run(argv, check=False).returncode == 4
