@@ -116,6 +116,7 @@ def _dhcp_node(nodes: dict[str, SmokeNode]) -> SmokeNode:
     return next(one for one in nodes.values() if "neutron-dhcp-agent" in one.promises)
 
 
+@pytest.mark.deadline(180)
 def test_agents(rest: Rest, nodes: dict[str, SmokeNode]) -> None:
     """Each agent that a node of the run promises is alive there, and no agent is dead."""
     promised = {
@@ -245,6 +246,7 @@ def test_router(rest: Rest, undo: Undo, nodes: dict[str, SmokeNode]) -> None:
 @pytest.mark.nodes(1, promise="nova-compute")
 def test_delete(rest: Rest, nodes: dict[str, SmokeNode], guest: Guest) -> None:
     """With the server its port is released, and with the network its namespace goes."""
+    guest.server.wait_for("ACTIVE")
     done = rest.call("DELETE", "compute", guest.server.path, None, VERSION)
     assert done.ok, f"the server cannot be deleted: {done.said}"
 

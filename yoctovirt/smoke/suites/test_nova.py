@@ -64,6 +64,7 @@ def _domain(hosts: dict[str, SmokeNode], server: Server) -> str:
     return hosts[host].run(f"{_VIRSH} domstate {server.id}").output.strip()
 
 
+@pytest.mark.deadline(180)
 def test_services(rest: Rest) -> None:
     """The scheduler and a conductor are up, and none of nova's services is down."""
 
@@ -75,7 +76,7 @@ def test_services(rest: Rest) -> None:
         said = [f"no {name} is up" for name in absent] + [f"{name} is down" for name in down]
         return ", ".join(said)
 
-    said = rest.until(look, 120)
+    said = rest.until(look, 90)
     assert not said, said
 
 
@@ -155,7 +156,7 @@ def test_reboot(server: Server) -> None:
 @pytest.mark.nodes(1, promise="nova-compute")
 def test_delete(rest: Rest, hosts: dict[str, SmokeNode], server: Server) -> None:
     """A deleted server leaves no domain, no files on its node, and no allocation."""
-    host = server.show()["OS-EXT-SRV-ATTR:host"]
+    host = server.wait_for("ACTIVE")["OS-EXT-SRV-ATTR:host"]
     path = f"/allocations/{server.id}"
     had = rest.get("placement", path)["allocations"]
     assert had, "an ACTIVE server has no allocation in placement"

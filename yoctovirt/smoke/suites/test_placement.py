@@ -49,6 +49,7 @@ def test_api(rest: Rest) -> None:
     assert naked == "401", f"without a token placement should give 401, it gave {naked}"
 
 
+@pytest.mark.deadline(180)
 @pytest.mark.nodes(1, promise="nova-compute")
 def test_hypervisors(rest: Rest, nodes: dict[str, SmokeNode]) -> None:
     """Each compute node of the run has a resource provider with CPUs, memory and disk."""

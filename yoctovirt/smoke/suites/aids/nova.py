@@ -221,7 +221,9 @@ class Server:
 
 def _fault(shown: dict[str, Any]) -> str:
     fault = shown.get("fault") or {}
-    return str(fault.get("message") or json.dumps(fault) or "no reason given")
+    if not fault:
+        return "nova gives no reason (was nova-compute started anew meanwhile?)"
+    return str(fault.get("message") or json.dumps(fault))
 
 
 def start_server(rest: Rest, undo: Undo, images: Images, flavor: str, **further: Any) -> Server:
