@@ -20,7 +20,7 @@ help:
 	@echo "make lint | unit | integration   the parts of it"
 	@echo "make test-sabotage each smoke check made to fail and to pass again, on real nodes"
 	@echo "make test-faults  faults on real nodes that take their time"
-	@echo "make test-pipeline  the jobs of a generated pipeline, as they are written"
+	@echo "make test-pipeline  the jobs of a generated pipeline and a guide of docs/, as written"
 	@echo "make test-layers  kas, bitbake and runqemu on real layers (YOCTOVIRT_LAYER_MIRRORS)"
 	@echo "make test-lab     a real OpenStack in namespaces, and the suites on it (root, 10 GiB)"
 	@echo "make benchmark    side-by-side measurements (make benchmark-build: kas, with real layers)"
@@ -66,7 +66,7 @@ integration: .venv-stamps/dev
 # -rs names each test that was skipped and why; those that were deselected have their target.
 test: lint unit integration
 	@echo "left to targets of their own: make test-faults (deselected above: faults that take"
-	@echo "their time), make test-pipeline (jobs of a generated pipeline), make test-sabotage (each smoke check both ways), make test-layers (real layers, kas, bitbake and runqemu),"
+	@echo "their time), make test-pipeline (jobs of a generated pipeline, a guide of docs/), make test-sabotage (each smoke check both ways), make test-layers (real layers, kas, bitbake and runqemu),"
 	@echo "make test-lab (a real OpenStack)"
 
 test-sabotage: .venv-stamps/dev

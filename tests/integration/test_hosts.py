@@ -132,6 +132,7 @@ def test_other_serial_lines(lab: Lab, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(3000)
 def test_host_of_the_command_line(lab: Lab) -> None:
     """--host with keys as OpenSSH has them: the promises are those of the role that is named."""
     ssh = Path(lab.env["HOME"]) / ".ssh"

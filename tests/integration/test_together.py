@@ -121,6 +121,7 @@ def test_a_broken_network_is_found(fresh: Yoctovirt) -> None:
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(3000)
 def test_ci_of_two(fresh: Yoctovirt) -> None:
     """A record for each node, its checks made on it, and one exit code."""
     done = fresh.run("ci", "reference:2", timeout=1800)

@@ -28,10 +28,9 @@ from yoctovirt.boot.qemuargs import BootOptions
 from yoctovirt.boot.results import NodeRefusedError, NodeUnreachableError
 from yoctovirt.boot.settle import settle
 from yoctovirt.config.roles import Role
-from yoctovirt.config.workspace import Workspace
+from yoctovirt.config.workspace import NODES_FILE, Workspace
 from yoctovirt.errors import UsageError
 
-NODES_FILE = "nodes.yml"
 #: Seconds, scaled by ``timeout_scale``: for the SSH of a host that is on, and from power to SSH.
 SSH_SECONDS, BOOT_SECONDS = 30.0, 300.0
 #: Seconds for a power command.

@@ -41,19 +41,17 @@ def planned_workspace_of(ctx: click.Context) -> Workspace:
     return planned_workspace(Path(named) if named else None)
 
 
-def workspace_folder(ctx: click.Context) -> Path | None:
-    """Return the folder of the workspace of the call, None where there is none.
+def workspace_folder(ctx: click.Context) -> Path:
+    """Return the folder of the call; what lies in it counts before it is a workspace, too.
 
     Raises UsageError where one is named and is not there.
     """
     from yoctovirt.errors import UsageError
 
-    try:
-        return workspace_of(ctx).path
-    except UsageError:
-        if ctx.obj["workspace"]:
-            raise
-        return None
+    folder = planned_workspace_of(ctx).path
+    if ctx.obj["workspace"] and not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}", "name one that is there with --workspace")
+    return folder
 
 
 def use_site(workspace: Path | None) -> Site:
@@ -112,7 +110,7 @@ def opened_places(ctx: click.Context) -> Iterator[Places]:
     use_site(folder)
     mirrors = mirror_list()
     check_mirrors(mirrors)
-    with git_settings() as git, Places(git, mirrors, folder and folder / "layers") as places:
+    with git_settings() as git, Places(git, mirrors, folder / "layers") as places:
         yield places
 
 

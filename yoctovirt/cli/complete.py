@@ -51,10 +51,10 @@ def _completer(*sources: Source, commas: bool = False) -> Completer:
 
 def _workspace(ctx: click.Context) -> Workspace:
     """Return the workspace of the call; while words are completed no verb has been called."""
-    from yoctovirt.config.workspace import find_workspace
+    from yoctovirt.config.workspace import planned_workspace
 
     named = ctx.find_root().params.get("workspace")
-    return find_workspace(Path(named) if named else None)
+    return planned_workspace(Path(named) if named else None)
 
 
 def _folder(ctx: click.Context) -> Path | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from yoctovirt.cli.common import load_checked_role
+from yoctovirt.cli.common import load_checked_role, workspace_folder
 from yoctovirt.cli.complete import feature_names, machine_names, release_names, role_names
 
 
@@ -78,14 +78,9 @@ def command(
     from yoctovirt.config.kasfile import choose_release, flatten, to_yaml
     from yoctovirt.config.matrix import refuse_unresolved
     from yoctovirt.config.site import load_site, shared_folders
-    from yoctovirt.config.workspace import find_workspace
     from yoctovirt.errors import UsageError
 
-    try:
-        named = ctx.obj["workspace"]
-        workspace = find_workspace(Path(named) if named else None).path
-    except UsageError:
-        workspace = None  # printing a configuration needs none
+    workspace = workspace_folder(ctx)
     site = load_site(workspace)
 
     def flattened(name: str) -> tuple[dict[str, Any], str]:
@@ -103,8 +98,7 @@ def command(
         ), chosen  # fmt: skip
 
     config, chosen = flattened(role)
-    place = workspace or Path.cwd()
-    layers, build_dir = place / "layers" / chosen, place / f"build-{role}"
+    layers, build_dir = workspace / "layers" / chosen, workspace / f"build-{role}"
     if other is not None:
         if form != "kas":
             raise UsageError("--diff compares whole configurations", "leave --format away")
@@ -116,7 +110,7 @@ def command(
         config.get("local_conf_header", {}).pop("shared-folders", None)
         text = show.local_conf(config)
     elif form == "env":
-        text = show.environment(config, layers, build_dir, shared_folders(config, place))
+        text = show.environment(config, layers, build_dir, shared_folders(config, workspace))
     else:
         text = to_yaml(config)
     if output is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,18 +33,11 @@ def command(ctx: click.Context, /, name: str | None, as_json: bool) -> None:
     With ROLE: all about that one. What is said of a release and machine comes from the
     stored results of 'yoctovirt pins resolve', and from nothing else.
     """
-    from yoctovirt.cli.common import load_checked_role
+    from yoctovirt.cli.common import load_checked_role, workspace_folder
     from yoctovirt.config.resolved import Results
     from yoctovirt.config.roles import role_files
-    from yoctovirt.config.workspace import find_workspace
-    from yoctovirt.errors import UsageError
 
-    workspace: Path | None
-    try:
-        named = ctx.obj["workspace"]
-        workspace = find_workspace(Path(named) if named else None).path
-    except UsageError:
-        workspace = None
+    workspace = workspace_folder(ctx)
     names = [name] if name else list(role_files(workspace))
     roles = [load_checked_role(one, workspace) for one in names]
     results = Results(workspace)

@@ -13,6 +13,7 @@ from yoctovirt.cli.bootoptions import boot_options, make_boot_options
 from yoctovirt.cli.choice import choice_options, suite_choice
 from yoctovirt.cli.common import (
     load_checked_role,
+    planned_workspace_of,
     reported,
     skip_preflight_option,
     workspace_folder,
@@ -85,7 +86,7 @@ def command(
     if listing:
         _list_suites(ctx, targets, choice)
         return
-    workspace = workspace_of(ctx, create=bool(deploy_dir or bundle))
+    workspace = workspace_of(ctx, create=bool(deploy_dir or bundle or host))
     _check_choice(choice, workspace.path)
     how: dict[str, Any] = {"expression": expression, "jobs": jobs}
     screen = Screen()
@@ -239,7 +240,7 @@ def _promises(ctx: click.Context, targets: tuple[str, ...]) -> list[list[str]]:
     """Return what each target promises."""
     from yoctovirt.boot.node import running_nodes
 
-    workspace = workspace_of(ctx)
+    workspace = planned_workspace_of(ctx)  # a list makes nothing
     nodes = running_nodes(workspace)
     _check_targets(targets, nodes, workspace)
     if targets[0] in nodes:

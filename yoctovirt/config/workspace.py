@@ -16,6 +16,8 @@ from yoctovirt.config.yamlfile import load_mapping
 from yoctovirt.errors import UsageError
 
 WORKSPACE_FILE = "yoctovirt.yml"
+#: The user's boards and servers (:mod:`yoctovirt.boot.hosts`).
+NODES_FILE = "nodes.yml"
 
 TEMPLATE = """\
 # This folder is a yoctovirt workspace; build directories, nodes and run records lie beside
@@ -89,13 +91,14 @@ def planned_workspace(named: Path | None = None) -> Workspace:
 def find_workspace(named: Path | None = None, *, create: bool = False) -> Workspace:
     """Return the workspace *named*, or the nearest one upwards from the current folder.
 
-    With *create* one is made where there is none. Raises UsageError where there
-    is none to be found, or its file is not as it should be.
+    With *create* one is made where there is none; so it is where a user has described hosts, who
+    need no build before they are used. Raises UsageError where there is none to be found, or its
+    file is not as it should be.
     """
     start, found = _search(named)
     if found is not None:
         return found
-    if not create:
+    if not (create or (start / NODES_FILE).is_file()):
         raise UsageError(
             f"there is no workspace {'in' if _is_named(named) else 'at or above'} {start}",
             "go to one, name it with --workspace, or make one with 'yoctovirt build ROLE'",
