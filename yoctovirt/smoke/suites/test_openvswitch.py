@@ -240,6 +240,9 @@ def test_controller(node: SmokeNode, plain: Switch, undo: Undo) -> None:
     connected = controller.connected.wait(30)
     state = node.run(f"{VSCTL} --columns=is_connected,status list controller {name}").output
     assert connected, f"the switch did not come to its controller within 30 s:\n{state}"
+    # The datapath remembers that it dropped such packets while there was no controller, and
+    # Open vSwitch does not ask again when one connects, as long as they go on coming.
+    node.check("ovs-appctl revalidator/purge")
     _meet(node, plain, "the switch does not do what its controller says")
     assert controller.packets_in > 0, "traffic passes, and the controller was not asked"
     flows = node.check(f"ovs-ofctl dump-flows {name}")
