@@ -10,6 +10,7 @@ import pytest
 from yoctovirt.smoke.suites.aids.features import FEATURES, features_for
 from yoctovirt.smoke.suites.aids.kernelconfig import HIDDEN, describe
 from yoctovirt.smoke.suites.aids.packages import differences, parse_installed
+from yoctovirt.smoke.suites.nets import given
 from yoctovirt.smoke.suites.test_irqbalance import online_cpus
 
 DPKG = """\
@@ -86,3 +87,9 @@ def test_how_an_option_is_set() -> None:
 def test_scripts_are_shell(feature: str, shell: str) -> None:
     run = [shell, "sh", "-n"] if shell == "busybox" else [shell, "-n"]
     subprocess.run(run, input=FEATURES[feature].script, text=True, check=True)
+
+
+def test_tunnels_that_the_kernel_puts_into_each_namespace_are_nobodys() -> None:
+    """As listed in a container without a network where ip_gre and sit are loaded."""
+    assert given(["erspan0", "gre0", "gretap0", "lo", "sit0"]) == ["lo"]
+    assert given(["eth0", "gre1", "lo"]) == ["eth0", "gre1", "lo"]

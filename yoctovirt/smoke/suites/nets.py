@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from yoctovirt.smoke.checked import SmokeNode
@@ -12,6 +13,18 @@ from yoctovirt.smoke.cleanup import Undo
 _ANSWER = 5
 #: Seconds without an answer after which packets are said not to come through.
 _SILENCE = 3
+
+#: What the kernel puts into each new namespace where the module of such a tunnel is loaded or built
+#: in (``net.core.fb_tunnels_only_for_init_net``): it leads nowhere.
+_FALLBACK_TUNNELS = frozenset((
+    "erspan0", "gre0", "gretap0", "ip6_vti0", "ip6erspan0", "ip6gre0", "ip6gretap0", "ip6tnl0",
+    "ip_vti0", "sit0", "tunl0",
+))  # fmt: skip
+
+
+def given(interfaces: Iterable[str]) -> list[str]:
+    """Return those of a namespace's *interfaces* that somebody has given it."""
+    return [name for name in interfaces if name not in _FALLBACK_TUNNELS]
 
 
 def unique() -> str:

@@ -94,7 +94,7 @@ def test_entropy(node: SmokeNode) -> None:
     """The kernel has entropy: random numbers come at once, and differ."""
     pool = int(node.check("cat /proc/sys/kernel/random/entropy_avail"))
     assert pool >= 128, f"the kernel has {pool} bits of entropy: give the node a virtio-rng"
-    read = "dd if=/dev/random bs=32 count=1 2>/dev/null | od -An -tx1 | tr -d ' \\n'"
+    read = "dd if=/dev/random bs=32 count=1 2>/dev/null | od -v -An -tx1 | tr -d ' \\n'"
     one, other = (
         node.check(read, timeout=15, why="/dev/random gives nothing").strip() for _ in range(2)
     )
