@@ -36,9 +36,10 @@ sabotage of a good node that makes it fail, with a message that says what is wro
 after which it passes. `make test-sabotage` does all of it for real, on a booted node; the rows are
 in `tests/sabotage/<suite>.yml`, and `python -m tests.sabotage.table` makes this page of them.
 
-The whole table has not been run in one go yet. Seen both ways: all rows of the role `reference`,
-and of those on the OpenStack lab all but `nova::stop_and_start` and `neutron::dhcp`, which were seen
-to fail. Of those of xen `save_restore`, `destroy`, `guest_pvh` and `xendomains` have never been run.
+The whole table has not been run in one go yet. Seen both ways: all rows of the role
+`reference`, and of those on the OpenStack lab all but `nova::stop_and_start` and
+`neutron::dhcp`, which were seen to fail. Of those of xen `save_restore`, `destroy`,
+`guest_pvh` and `xendomains` have never been run.
 The checks themselves pass on the node of the role `reference`, those of xen in parts on
 `reference-xen`, those of OpenStack, its databases and its message bus in the OpenStack lab
 ([development.md](development.md)).
