@@ -91,6 +91,15 @@ class Plain:
         return timed(self.argv, self.env, self.folder)
 
 
+def in_turn(turn: int, ours: Ours, plain: Plain) -> tuple[float, float]:
+    """Build both, ours first in every other *turn*: the second finds more in the page cache."""
+    if turn % 2:
+        mine = ours.build()
+        return mine, plain.build()
+    peer = plain.build()
+    return ours.build(), peer
+
+
 def main() -> None:
     # Below /var/tmp: /tmp may be small, and bitbake's user must be able to enter it.
     with tempfile.TemporaryDirectory(prefix="yoctovirt-benchmark-", dir="/var/tmp") as folder:
@@ -104,19 +113,13 @@ def main() -> None:
             ours.forget()
             plain.forget()
             os.sync()  # the removal of gigabytes is nobody's time
-            if turn % 2:  # who comes second finds more in the page cache
-                mine, peer = ours.build(), plain.build()
-            else:
-                peer, mine = plain.build(), ours.build()
+            mine, peer = in_turn(turn, ours, plain)
             ratios.append(mine / peer)
             print(f"cold: yoctovirt {mine:6.1f} s   kas {peer:6.1f} s   {mine / peer:5.3f}",
                   flush=True)  # fmt: skip
         differences = []
         for turn in range(NOOP_ROUNDS):
-            if turn % 2:
-                mine, peer = ours.build(), plain.build()
-            else:
-                peer, mine = plain.build(), ours.build()
+            mine, peer = in_turn(turn, ours, plain)
             differences.append(mine - peer)
             print(f"nothing to do: yoctovirt {mine:5.2f} s   kas {peer:5.2f} s   "
                   f"{mine - peer:+5.2f} s", flush=True)  # fmt: skip

@@ -35,6 +35,13 @@ def files(page: str) -> dict[str, str]:
     return found
 
 
+def write_files(page: str, folder: Path) -> None:
+    """Write the files of *page* into *folder*, as a reader would."""
+    for name, text in files(page).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
 def commands(page: str) -> list[str]:
     """Return the calls of yoctovirt that *page* shows, in order, without their comments."""
     return [

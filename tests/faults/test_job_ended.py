@@ -23,11 +23,6 @@ def booting(yv: Yoctovirt) -> bool:
     return any(log.stat().st_size > 2000 for log in yv.workspace.glob("runs/*/console-*.log"))
 
 
-def checking(yv: Yoctovirt) -> bool:
-    """Return whether the first verdict stands in the record."""
-    return any(path.stat().st_size for path in yv.workspace.glob("runs/*/checks.jsonl"))
-
-
 def ended(yv: Yoctovirt, reached: Callable[[Yoctovirt], bool], number: int) -> dict[str, Any]:
     """Start ``ci``, send it signal *number* when *reached*, and return its record."""
     ci = yv.start("ci", "reference", "--no-settle", *SHORT)
@@ -66,7 +61,7 @@ def test_sigkill_in_the_boot(fresh: Yoctovirt) -> None:
 
 def test_sigkill_under_the_checks(fresh: Yoctovirt) -> None:
     """The verdicts until then are kept, and the next job is not hindered."""
-    run = ended(fresh, checking, signal.SIGKILL)
+    run = ended(fresh, Yoctovirt.has_verdicts, signal.SIGKILL)
     assert run["result"] == "running"
     assert [phase["status"] for phase in run["phases"]] == ["ok", "ok", "running"]
     verdicts = (run["path"] / "checks.jsonl").read_text().splitlines()
@@ -92,9 +87,9 @@ def test_two_jobs_on_one_workspace(fresh: Yoctovirt) -> None:
 
 def test_runner_without_kvm(fresh: Yoctovirt) -> None:
     """Without a word TCG takes over, with the reason; with ``--kvm`` the job fails by it."""
-    if kvm_obstacle() is None:
+    reason = kvm_obstacle()
+    if reason is None:
         pytest.skip("KVM works here")
-    reason = kvm_obstacle() or ""
     insisting = fresh.run("ci", "reference", "--kvm", *SHORT)
     assert insisting.returncode == 5, insisting.stdout + insisting.stderr
     run = fresh.last_record()

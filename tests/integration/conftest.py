@@ -63,6 +63,10 @@ class Yoctovirt:
         assert run_problems(data) == []
         return {**data, "path": newest.parent}
 
+    def has_verdicts(self) -> bool:
+        """Return whether the first verdict stands in a record."""
+        return any(path.stat().st_size for path in self.workspace.glob("runs/*/checks.jsonl"))
+
     def processes(self) -> list[str]:
         """Return the command lines of all processes that have to do with the workspace."""
         found = []

@@ -99,10 +99,7 @@ def test_interrupt_of_a_ready_node(fresh: Yoctovirt) -> None:
 def test_interrupt_while_checks_run(fresh: Yoctovirt, number: int) -> None:
     ci = fresh.start("ci", "reference")
 
-    def verdicts() -> bool:
-        return any(path.stat().st_size for path in fresh.workspace.glob("runs/*/checks.jsonl"))
-
-    wait_for(verdicts, 90, "the first check is over")
+    wait_for(fresh.has_verdicts, 90, "the first check is over")
     ci.send_signal(number)
     output, _ = ci.communicate(timeout=60 * PATIENCE)
     assert ci.returncode == 130, output
@@ -140,8 +137,7 @@ def test_node_dies_under_the_checks(fresh: Yoctovirt) -> None:
     """The first check that finds the node gone says so; no other waits for it again."""
     assert fresh.run("boot", "reference", "--detach", "--no-settle").returncode == 0
     smoke = fresh.start("smoke", "reference")
-    wait_for(lambda: any(p.stat().st_size for p in fresh.workspace.glob("runs/*/checks.jsonl")),
-             30, "the first check is over")  # fmt: skip
+    wait_for(fresh.has_verdicts, 30, "the first check is over")
     qemu = next(line for line in fresh.processes() if " qemu-system" in f" {line.split()[1]}")
     os.kill(int(qemu.split()[0]), signal.SIGKILL)
     output, _ = smoke.communicate(timeout=400)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guides import commands, files
+from tests.guides import commands, write_files
 from tests.integration.conftest import Yoctovirt
 
 PAGE = "own-role.md"
@@ -18,9 +18,7 @@ PAGE = "own-role.md"
 @pytest.mark.timeout(1800)
 def test_own_role_and_suite(tmp_path: Path) -> None:
     yv = Yoctovirt(tmp_path / "edge")
-    for name, text in files(PAGE).items():
-        (yv.workspace / name).parent.mkdir(parents=True, exist_ok=True)
-        (yv.workspace / name).write_text(text)
+    write_files(PAGE, yv.workspace)
     calls = [shlex.split(line)[1:] for line in commands(PAGE)]
     upto = calls.index(["stop", "edge"]) + 1
     said = {}

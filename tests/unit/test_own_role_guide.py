@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guides import commands, files
+from tests.guides import commands, files, write_files
 
 PAGE = "own-role.md"
 
@@ -17,9 +17,7 @@ PAGE = "own-role.md"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a folder with the files of the guide; nobody has made it a workspace."""
-    for name, text in files(PAGE).items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    write_files(PAGE, tmp_path)
     return tmp_path
 
 

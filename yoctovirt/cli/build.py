@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,7 @@ from yoctovirt.cli.common import (
     load_checked_role,
     make_build_options,
     offline_option,
+    planned_workspace_of,
     recorded,
     skip_preflight_option,
     workspace_of,
@@ -91,13 +91,11 @@ def command(
     from yoctovirt.build.builders import check_call
     from yoctovirt.build.kas.call import BitbakeCall
     from yoctovirt.config.features import with_features
-    from yoctovirt.config.workspace import planned_workspace
     from yoctovirt.errors import UsageError
 
     if len(set(names)) != len(names):
         raise UsageError("a role is named twice")
-    named = ctx.obj["workspace"]
-    workspace = planned_workspace(Path(named) if named else None)
+    workspace = planned_workspace_of(ctx)
     call = BitbakeCall(keep_going, targets, task, ctx.meta[_PASSED_ON])
     options = replace(make_build_options(values), bitbake=call)
     # Everything that is wrong with the call is said before the first hour is spent.

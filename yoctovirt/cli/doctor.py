@@ -8,12 +8,11 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from yoctovirt.cli.common import load_checked_role, offline_option
+from yoctovirt.cli.common import load_checked_role, offline_option, planned_workspace_of
 from yoctovirt.cli.complete import machine_names, release_names, role_names
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def command(
     from yoctovirt.doctor.reach import checkouts, reach
     from yoctovirt.errors import EXIT_INFRASTRUCTURE
 
-    workspace = _workspace(ctx)
+    workspace = planned_workspace_of(ctx)
     found = load_checked_role(role or "quick", workspace.path)
     subject = _subject(found, workspace, role or "", release, machine, build_user)
     pins = _pins(found, subject)
@@ -74,14 +73,6 @@ def command(
         _print(subject, results)
     if any(one.status == "error" for one in results):
         ctx.exit(EXIT_INFRASTRUCTURE)
-
-
-def _workspace(ctx: click.Context) -> Workspace:
-    """Return the workspace of the call, or one that would be made here; none is made."""
-    from yoctovirt.config.workspace import planned_workspace
-
-    named = ctx.obj["workspace"]
-    return planned_workspace(Path(named) if named else None)
 
 
 def _subject(

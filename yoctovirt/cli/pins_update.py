@@ -114,7 +114,7 @@ def _moves(
 
 
 def _new_problems(
-    release: Release, moves: list[Move], places: Places, workspace: Path | None
+    release: Release, moves: list[Move], places: Places, workspace: Path
 ) -> list[Finding]:
     """Return what is wrong with the release after *moves*, and was not before."""
     from dataclasses import replace
