@@ -51,6 +51,8 @@ def test_two_nodes(fresh: Yoctovirt) -> None:
     assert all(row["ping_ms"] > 0 and row["transfer_seconds"] > 0 for row in measured.values())
     said = fresh.run("ssh", "reference-1", "hostname; getent hosts reference-2").stdout.split()
     assert said[:2] == ["reference-1", "192.168.7.10"]
+    ids = [fresh.run("ssh", name, "cat /etc/machine-id").stdout for name in sorted(addresses)]
+    assert len(set(ids)) == 2, f"udev gives interfaces of both nodes the same addresses: {ids}"
     told = {row["name"]: re.findall(r"mac=(\S+)", " ".join(row["command"])) for row in run["nodes"]}
     assert len({mac for macs in told.values() for mac in macs}) == 4
 

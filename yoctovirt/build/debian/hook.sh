@@ -12,7 +12,9 @@ tar -xf "/proc/self/fd/$YV_IN" -C "$root"
 echo "I: yoctovirt: configuring"
 chroot "$root" passwd -d root >/dev/null
 chroot "$root" usermod -s /bin/bash root
+# Each node gets an id of its own at its first boot: none from here, and not by way of D-Bus.
 : >"$root/etc/machine-id"
+rm -f "$root/var/lib/dbus/machine-id"
 # Units that a package does not ship are no error: releases differ.
 for unit in $YV_ENABLE; do
     if [ -e "$root/lib/systemd/system/$unit" ] || [ -e "$root/usr/lib/systemd/system/$unit" ]; then

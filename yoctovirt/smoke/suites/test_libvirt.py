@@ -202,7 +202,13 @@ def test_lxc_domain(node: SmokeNode, undo: Undo) -> None:
     )
     state = node.check(f"{virsh} domstate {name}").strip()
     assert state == "running", f"the LXC domain was started and is {state!r}"
-    node.check(f"{virsh} destroy {name} && {virsh} undefine {name}")
+    ended = node.run(f"{virsh} destroy {name}")
+    # libvirt may find that systemd removed the cgroup while it looked for the last process in it;
+    # that is an error message, and the domain has ended all the same.
+    assert ended.ok or "cgroup" in ended.output, f"the domain cannot be ended:\n{ended.output}"
+    gone = until(node, f'[ "$({virsh} domstate {name})" = "shut off" ]', 15)
+    assert gone.ok, f"the domain was ended, and is not shut off:\n{ended.output}"
+    node.check(f"{virsh} undefine {name}", why="an LXC domain cannot be undefined")
     left = node.check(f"{virsh} list --all --name").split()
     assert name not in left, f"a removed LXC domain is still listed: {left}"
 

@@ -161,13 +161,15 @@ def test_two_nodes(nodes: dict[str, SmokeNode], undo: Undo) -> None:
     ends = join([first, second], undo, "10.95.4")
     for node in (first, second):
         undo(chain.remove(), node=node)
+    # An address of our own for each end: udev makes one of the machine's id and the interface's
+    # name, which is the same on two nodes that were copied from one disk.
     tunnel = (
-        "ip link add {}v type vxlan id 95 remote {} local {} "
-        f"dstport {_VXLAN_PORT} || exit 1\n"
+        f"ip link add {chain.prefix}v address 02:00:0a:5f:04:0{{}} type vxlan id 95 "
+        f"remote {{}} local {{}} dstport {_VXLAN_PORT} || exit 1\n"
     )
     first.check(
         chain.host(chain.client)
-        + tunnel.format(chain.prefix, ends[1], ends[0])
+        + tunnel.format(1, ends[1], ends[0])
         + f"""ip link set {chain.prefix}v netns {chain.client} || exit 1
         ip -n {chain.client} addr add 10.95.1.1/24 dev {chain.prefix}v || exit 1
         ip -n {chain.client} link set {chain.prefix}v up || exit 1
@@ -177,7 +179,7 @@ def test_two_nodes(nodes: dict[str, SmokeNode], undo: Undo) -> None:
     second.check(
         chain.host(chain.server)
         + chain.start_function(clients=False)
-        + tunnel.format(chain.prefix, ends[0], ends[1])
+        + tunnel.format(2, ends[0], ends[1])
         + f"""ip link set {chain.prefix}v netns {chain.function} || exit 1
         ip -n {chain.function} addr add 10.95.1.254/24 dev {chain.prefix}v || exit 1
         ip -n {chain.function} link set {chain.prefix}v up""",
