@@ -115,6 +115,22 @@ LAYERSERIES_CORENAMES = "scarthgap"
     return folder
 
 
+#: Stands for GitHub's program: it knows the flags of its manual that we use, and no others, and
+#: one pull request for the branch, whose state is in a file.
+GH = """\
+#!/bin/bash
+echo "$GH_TOKEN $*" >> {folder}/calls
+case "$*" in
+"pr view yoctovirt/pins --json state --jq .state")
+    cat {folder}/state 2> /dev/null || {{ echo 'no pull requests found' >&2; exit 1; }} ;;
+"pr create --head yoctovirt/pins --title Pins: to where their branches stand --body By yoctovirt.")
+    [ "$(cat {folder}/state 2> /dev/null)" != OPEN ] || {{ echo 'already exists' >&2; exit 1; }}
+    echo OPEN > {folder}/state ;;
+*)  echo "unknown command $*" >&2; exit 2 ;;
+esac
+"""
+
+
 def test_pins_are_updated_as_a_merge_request(layers: Path, tmp_path: Path) -> None:
     origin = tmp_path / "origin.git"
     git(layers, "clone", "-q", "--bare", str(layers), str(origin))
@@ -125,14 +141,20 @@ def test_pins_are_updated_as_a_merge_request(layers: Path, tmp_path: Path) -> No
     hook.write_text(f"#!/bin/sh\nenv | grep ^GIT_PUSH_OPTION_ >> {options} || true\n")
     hook.chmod(0o755)
     config = tmp_path / "gitconfig"
-    url = "https://oauth2:secret-1234@gitlab.invalid/team/hosts.git"
+    url = "https://oauth2:secret-1234@gitlab.invalid:8443/git/team/hosts.git"
     config.write_text(f'[safe]\n\tdirectory = *\n[url "{origin}"]\n\tinsteadOf = {url}\n')
     env = {
         "GIT_CONFIG_GLOBAL": str(config), "PYTHONPATH": str(layers), "CI_DEFAULT_BRANCH": "main",
-        "YOCTOVIRT_PUSH_TOKEN": "secret-1234", "CI_SERVER_HOST": "gitlab.invalid",
-        "CI_PROJECT_PATH": "team/hosts", "YOCTOVIRT_LAYER_MIRRORS": "",
+        "YOCTOVIRT_PUSH_TOKEN": "secret-1234", "CI_SERVER_PROTOCOL": "https",
+        "CI_PROJECT_URL": "https://gitlab.invalid:8443/git/team/hosts",
+        "YOCTOVIRT_LAYER_MIRRORS": "", "GH_TOKEN": "secret-5678",
     }  # fmt: skip
-    for service in ("gitlab", "jenkins"):
+    github = tmp_path / "github"
+    github.mkdir()
+    (github / "gh").write_text(GH.format(folder=github))
+    (github / "gh").chmod(0o755)
+    env["PATH"] = f"{github}:{os.environ['PATH']}"
+    for service in ("gitlab", "jenkins", "github"):
         script = scripts(service, pipeline(service))["update-pins"]
         said = run(script, layers, **env)
         newest = git(tmp_path / "core", "rev-parse", "HEAD")
@@ -147,8 +169,17 @@ def test_pins_are_updated_as_a_merge_request(layers: Path, tmp_path: Path) -> No
             given = options.read_text()
             assert "=merge_request.create\n" in given
             assert "=merge_request.target=main\n" in given
+            assert "=merge_request.title=Pins: to where their branches stand\n" in given
         commit(tmp_path / "core", "newest", README=service)
+    # At GitHub: one pull request, which the next push moves; and a new one after its merge.
+    created = "secret-5678 pr create"
+    assert (github / "calls").read_text().count(created) == 1
+    run(script, layers, **env)
+    assert (github / "calls").read_text().count(created) == 1
+    (github / "state").write_text("MERGED\n")
+    git(layers, "checkout", "-q", "main")
+    run(script, layers, **env)
+    assert (github / "calls").read_text().count(created) == 2
     git(layers, "checkout", "-q", "-B", "main", "yoctovirt/pins")
-    git(tmp_path / "core", "reset", "-q", "--hard", "HEAD~1")
     said = run(script, layers, **env)
     assert "no pin has moved" in said

@@ -125,6 +125,29 @@ def test_runners_containers_and_the_store() -> None:
     assert "options" not in jobs["build-quick-scarthgap-qemux86-64"]["container"]
 
 
+def test_no_push_is_built_twice() -> None:
+    """A push to the branch of a merge request is an event of both: hours of bitbake, two times."""
+    rules = yaml.safe_load(made("gitlab", "quick"))["workflow"]["rules"]
+    assert rules[0] == {"if": '$CI_PIPELINE_SOURCE == "merge_request_event"', "when": "never"}
+    assert rules[1:] == [{"when": "always"}]
+    data = yaml.safe_load(made("github", "quick"))
+    assert data[True]["push"] is None, "each branch, that of the pins, too"
+    of_others = "github.event.pull_request.head.repo.full_name != github.repository"
+    for name, job in data["jobs"].items():
+        if name == "update-pins":
+            assert job["if"] == "github.event_name == 'schedule'"
+        else:
+            assert f"(github.event_name != 'pull_request' || {of_others})" in job["if"]
+
+
+def test_the_pins_are_pushed_with_a_token_that_starts_a_pipeline() -> None:
+    """What is pushed with GitHub's own token of a job starts none."""
+    job = yaml.safe_load(made("github", "quick"))["jobs"]["update-pins"]
+    token = "${{ secrets.YOCTOVIRT_PUSH_TOKEN || github.token }}"
+    assert job["env"]["GH_TOKEN"] == token
+    assert job["steps"][0]["with"]["token"] == token
+
+
 # Jenkins: the sections that the documentation of the declarative pipeline allows, and where.
 _SECTIONS = {
     "": {"pipeline"},
