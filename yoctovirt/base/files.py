@@ -70,6 +70,13 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
+def is_read_only(path: Path) -> bool:
+    """Whether the file system that holds *path*, or is to hold it, is mounted read-only."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
 def tree_bytes(path: Path) -> int:
     """Bytes that *path* and all below it occupy on disk (holes in files do not count)."""
     total = 0
