@@ -465,9 +465,12 @@ def read_name(path: Path) -> str:
 
 
 def test_where_no_file_can_be(tmp_path: Path, image: Built) -> None:
-    for path in (tmp_path, tmp_path / "none" / "x"):
-        with pytest.raises(UsageError, match="folder"):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, what in ((tmp_path, "folder"), (tmp_path / "none" / "x", "folder"), (pipe, "file")):
+        with pytest.raises(UsageError, match=what):
             write_bundle(path, image, None)
+    assert pipe.is_fifo(), "a device or a pipe is not replaced"
 
 
 def test_a_file_outside_of_the_deploy_directory(tmp_path: Path) -> None:
