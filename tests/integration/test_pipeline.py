@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -15,56 +13,23 @@ import yaml
 
 from tests.gitrepos import commit, git, repository
 from tests.integration.conftest import Yoctovirt
-from tests.pipelines import scripts
+from tests.pipelines import checkout, pipeline, run, scripts
 from tests.runschema import run_problems
 
 pytestmark = pytest.mark.node
-
-ROOT = Path(__file__).parents[2]
-#: Where the tool is installed already, as in a container of a team.
-SETUP = f'export PATH="{Path(sys.executable).parent}:$PATH"'
-
-
-def checkout(folder: Path) -> Path:
-    """Make a repository of what is checked out here, as it is now, and return it."""
-    listed = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "-z", "-co", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, check=True,
-    )  # fmt: skip
-    for name in listed.stdout.decode().split("\0"):
-        if name and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    repository(folder)
-    return folder
-
-
-def run(script: str, folder: Path, **env: str) -> str:
-    """Run *script* as GitLab and GitHub do, and return what it printed."""
-    env = {**os.environ, "CI": "true", "YOCTOVIRT_WORKSPACE": f"{folder}/workspace", **env}
-    done = subprocess.run(
-        ["bash", "-eo", "pipefail", "-c", script], cwd=folder, env=env, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def pipeline(service: str, *options: str) -> str:
-    argv = [sys.executable, "-m", "yoctovirt", "pipeline", service, *options, "--setup", SETUP]
-    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.pipeline
 @pytest.mark.timeout(1800)
 def test_build_and_test_jobs_of_gitlab(reference: Yoctovirt, tmp_path: Path) -> None:
-    """What the one leaves as artifacts is all that the other one has."""
-    text = pipeline("gitlab", "reference", "--suite", "base", "--kvm")
+    """What the one leaves as artifacts is all that the other one has, beside its own checkout.
+
+    With the default set-up, too: each job makes its virtual environment.
+    """
+    text = pipeline("gitlab", "reference", "--suite", "base", "--kvm", setup=())
     data, script = yaml.safe_load(text), scripts("gitlab", text)
     build, test = "build-reference-qemux86-64", "test-reference-qemux86-64"
-    here, there = tmp_path / "build", tmp_path / "test"
-    here.mkdir()
-    there.mkdir()
+    here, there = checkout(tmp_path / "build"), checkout(tmp_path / "test")
     said = run(script[build], here, GITLAB_CI="true", CI_PROJECT_DIR=str(here))
     assert "plan:    build\n" in said
     assert said.count("section_start:") == said.count("section_end:") > 0

@@ -119,10 +119,29 @@ def test_runners_containers_and_the_store() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert folder.stdout == "/srv/my yocto/sstate-cache"
+    asked = build["script"][build["script"].index(exported) - 1]
+    away = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=False)
+    assert away.returncode == 3
+    assert away.stderr == "the store /srv/my yocto is not there: is it mounted?\n"
+    mounted = asked.replace("/srv/my yocto", str(Path(__file__).parent))
+    assert subprocess.run(["bash", "-c", mounted], check=False).returncode == 0
     assert test["script"][-1].endswith(" --suite base,docker")
     jobs = yaml.safe_load(made("github", *CALLS["container"]))["jobs"]
     assert jobs["test-quick-scarthgap-qemux86-64"]["container"]["options"] == "--device /dev/kvm"
     assert "options" not in jobs["build-quick-scarthgap-qemux86-64"]["container"]
+
+
+def test_the_default_setup_brings_what_the_job_needs() -> None:
+    """By apt, in a bare container of Debian; whoever has a set-up of their own sees to it."""
+    found = scripts("gitlab", made("gitlab", *CALLS["matrix"]))
+    assert all("scripts/host-setup layers" in one for name, one in found.items() if "build" in name)
+    for name, one in found.items():
+        arm = name.startswith("test-") and name.endswith("qemuarm64")
+        assert ("scripts/host-setup arm64" in one) == arm
+    reference = scripts("gitlab", made("gitlab", "reference"))
+    assert "layers" not in reference["build-reference-qemux86-64"]
+    for one in scripts("gitlab", made("gitlab", *CALLS["setup"])).values():
+        assert "host-setup" not in one
 
 
 def test_no_push_is_built_twice() -> None:
