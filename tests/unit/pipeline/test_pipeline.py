@@ -235,6 +235,8 @@ def test_a_declarative_jenkinsfile(call: str) -> None:
         (("quick", "quick"), "is named twice"),
         (("quick", "--suite", "dockr"), "there is no smoke suite 'dockr'"),
         (("quick", "-o", "/nowhere/x"), "there is no folder /nowhere"),
+        (("quick", "-o", "/dev/null"), "/dev/null is no regular file"),
+        (("quick", "--store", "cache/yocto"), "--store cache/yocto: a folder of the build runners"),
     ],
 )
 def test_calls_that_make_no_sense(arguments: tuple[str, ...], words: str) -> None:

@@ -173,6 +173,20 @@ def test_a_promised_suite_that_was_not_run_is_a_regression(runs: Runs) -> None:
     )
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
+def test_records_of_somebody_else(runs: Runs) -> None:
+    runs.make()
+    runs.folder.chmod(0)
+    assert "cannot be read: Permission denied" in runs.call("list", code=3).stderr
+    runs.folder.chmod(0o755)
+
+
+def test_a_file_in_the_place_of_the_records(runs: Runs) -> None:
+    """Neither is taken for a workspace without runs."""
+    runs.folder.write_text("")
+    assert "cannot be read: Not a directory" in runs.call("list", code=3).stderr
+
+
 def test_what_ended_a_run_is_told(runs: Runs) -> None:
     """A run that was killed, or broke, has less to compare: why comes first."""
     green = runs.make()
