@@ -16,6 +16,8 @@ WORKSPACE, BUNDLES, LOCKS = "workspace", "bundles", "locks"
 #: Folders of the workspace that the next run takes again.
 CACHES = ("downloads", "sstate-cache", "hashserv")
 BRANCH = "yoctovirt/pins"
+#: What a test job may take.
+TEST_HOURS = 4
 #: In a clone of this repository: what the host lacks by apt, and a virtual environment.
 SETUP = ("make .venv-stamps/run", 'export PATH="$PWD/.venv/bin:$PATH"')
 
@@ -117,7 +119,7 @@ def _build_script(role: Role, cell: Cell, name: str, choices: Choices) -> tuple[
         )
         if choices.setup == SETUP:
             lines.append("scripts/host-setup layers")  # what bitbake wants of its host
-    lines.append(shlex.join(call))
+    lines.append(_in_time(call, choices.hours))
     lines.append(f"mkdir -p {BUNDLES} {LOCKS}")
     lines.append(f"yoctovirt bundle {role.name} -o {BUNDLES}/{name}.tar.zst")
     if role.builder == "kas":
@@ -136,7 +138,15 @@ def _test_script(cell: Cell, name: str, choices: Choices) -> tuple[str, ...]:
     lines = [*choices.setup, *([open_kvm] if choices.kvm else [])]
     if choices.setup == SETUP and "arm64" in cell.machine:
         lines.append("scripts/host-setup arm64")  # QEMU for it
-    return (*lines, shlex.join(call))
+    return (*lines, _in_time(call, TEST_HOURS))
+
+
+def _in_time(call: Sequence[str], hours: int) -> str:
+    """Return *call* so that it ends before the job's own limit, with record, JUnit and report.
+
+    Services kill a job that is too long, and GitLab then takes none of its artifacts.
+    """
+    return f"timeout --preserve-status --kill-after=10m {60 * hours - 15}m {shlex.join(call)}"
 
 
 def pins_job(choices: Choices, publish: Sequence[str]) -> Job:

@@ -12,6 +12,7 @@ from yoctovirt.pipeline.jobs import (
     BUNDLES,
     CACHES,
     LOCKS,
+    TEST_HOURS,
     WORKSPACE,
     Choices,
     Job,
@@ -90,7 +91,7 @@ def _gitlab(jobs: Sequence[Job], choices: Choices) -> dict[str, Any]:
         if runner:
             entry["tags"] = [runner]
         entry["rules"] = [{"if": scheduled, "when": "never"}, {"when": "on_success"}]
-        entry["timeout"] = f"{choices.hours if job.kind == 'build' else 4}h"
+        entry["timeout"] = f"{choices.hours if job.kind == 'build' else TEST_HOURS}h"
         entry["needs"] = [{"job": job.needs, "artifacts": True}] if job.needs else []
         if job.kind == "build" and not choices.store:
             entry["cache"] = {
@@ -181,7 +182,9 @@ def _github_job(job: Job, choices: Choices) -> dict[str, Any]:
         "if": _ONCE,
         "runs-on": runner or "ubuntu-24.04",
         # Hosted runners end a job after six hours.
-        "timeout-minutes": 60 * (choices.hours if job.kind == "build" else 4) if runner else 360,
+        "timeout-minutes": 60 * (choices.hours if job.kind == "build" else TEST_HOURS)
+        if runner
+        else 360,
     }
     if job.needs:
         entry["needs"] = [job.needs]
@@ -250,7 +253,7 @@ def _jenkins(jobs: Sequence[Job], choices: Choices) -> str:
 
 def _jenkins_stage(job: Job, choices: Choices) -> list[str]:
     runner = choices.build_runner if job.kind == "build" else choices.test_runner
-    hours = choices.hours if job.kind == "build" else 4
+    hours = choices.hours if job.kind == "build" else TEST_HOURS
     lines = [
         f"stage({_groovy(job.name)}) {{",
         *(["  when { triggeredBy 'TimerTrigger' }"] if job.kind == "pins" else []),
