@@ -1,9 +1,10 @@
 """Start to the first SSH command: cold, warm, and two nodes together, on one image in one run.
 
 The peers of the cold start: raw QEMU with ssh in a loop, the shortest script that a person would
-write (the same QEMU command line with snapshot=on, a fixed port, no checking of keys), and
-labgrid's QEMUDriver, ShellDriver and SSHDriver. All take turns. Goals: cold 1.05 x raw, warm 0.1 x
-cold. ``boot.py [PYTHON]`` takes a Python that has labgrid; without it labgrid is installed.
+write (the same QEMU command line with snapshot=on, a fixed port, no checking of keys), labgrid's
+QEMUDriver, ShellDriver and SSHDriver, and, where the layers are at hand, oeqa's QemuRunner with
+runqemu. All take turns. Goals: cold 1.05 x raw, warm 1.5 s or 0.1 x cold. ``boot.py [PYTHON]``
+takes a Python that has labgrid; without it labgrid is installed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labgrid_venv import labgrid_python
+from oeqa_place import oeqa_in
 
 ROUNDS = 3
 PEER = Path(__file__).with_name("labgrid_boot.py")
@@ -130,6 +132,7 @@ def ratio(took: dict[str, list[float]], one: str, other: str) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         python = labgrid_python(Path(folder), sys.argv[1:])
+        oeqa = oeqa_in(Path(folder))
         workspace = Path(folder) / "workspace"
         workspace.mkdir()
         yoctovirt(workspace, "build", "reference")
@@ -138,18 +141,24 @@ def main() -> None:
             command = command_of(workspace, deploy)
             yoctovirt(workspace, "boot", "reference", "--warm", *BOOT)  # keeps the state
             yoctovirt(workspace, "stop", "--all", "--now")
-            took = rounds({
+            runs: dict[str, Callable[[], float]] = {
                 "cold": lambda: ours(workspace, "reference", *BOOT),
                 "raw QEMU and ssh": lambda: raw(command, deploy),
                 "labgrid": lambda: labgrids(command, deploy, python),
                 "warm": lambda: ours(workspace, "reference", "--warm", *BOOT),
                 "two together": lambda: ours(workspace, "reference:2", *BOOT),
-            })  # fmt: skip
+            }
+            if oeqa:
+                runs["oeqa"] = lambda: float(oeqa.measure(deploy, 0)["cold"])
+            took = rounds(runs)
         finally:
             yoctovirt(workspace, "stop", "--all", "--now")
+    peers = {"raw QEMU and ssh": "raw QEMU", "labgrid": "labgrid", "oeqa": "oeqa"}
+    cold = [
+        f"{ratio(took, 'cold', run):.2f} x {peer}" for run, peer in peers.items() if run in took
+    ]
     print(
-        f"cold: {ratio(took, 'cold', 'raw QEMU and ssh'):.2f} x raw QEMU, "
-        f"{ratio(took, 'cold', 'labgrid'):.2f} x labgrid; "
+        f"cold: {', '.join(cold)}; "
         f"warm: {statistics.median(took['warm']):.1f} s, "
         f"{ratio(took, 'warm', 'cold'):.2f} x cold; "
         f"two nodes: {ratio(took, 'two together', 'cold'):.2f} x one (medians of {ROUNDS})"

@@ -2,7 +2,8 @@
 
 On one running node, in turns: ``commands.py WORKSPACE NODE [PYTHON]`` takes one that runs, and a
 Python that has labgrid; without arguments the reference node is booted, and labgrid installed
-into a virtual environment of its own. Goal: half of labgrid's time.
+into a virtual environment of its own. Goal: half of labgrid's time. Where the layers are at hand
+oeqa's QemuRunner is a peer, too; it comes to no node that runs, and boots its own of that image.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labgrid_venv import labgrid_python
+from oeqa_place import Oeqa, oeqa_in
 
 from yoctovirt.boot.node import Node, find_node
 from yoctovirt.boot.results import CommandResult
@@ -62,18 +64,24 @@ def labgrids(node: Node, python: str) -> dict[str, list[float]]:
     return found
 
 
-def compare(node: Node, python: str) -> None:
+def compare(node: Node, python: str, oeqa: Oeqa | None) -> None:
     all_ours: dict[str, list[float]] = {"serial": [], "ssh": []}
-    all_theirs: dict[str, list[float]] = {"serial": [], "ssh": []}
+    peers: dict[str, dict[str, list[float]]] = {"labgrid": {"serial": [], "ssh": []}}
     for _ in range(TURNS):
         for kind, took in ours(node).items():
             all_ours[kind] += took
         for kind, took in labgrids(node, python).items():
-            all_theirs[kind] += took
-    for kind in all_ours:
-        mine, peer = statistics.median(all_ours[kind]), statistics.median(all_theirs[kind])
-        print(f"{kind:6}  yoctovirt {mine * 1000:7.1f} ms   labgrid {peer * 1000:7.1f} ms   "
-              f"{mine / peer:5.2f} (median of {len(all_ours[kind])} each)")  # fmt: skip
+            peers["labgrid"][kind] += took
+    if oeqa:
+        found = oeqa.measure(Path(node.state.deploy_dir), ROUNDS)
+        peers["oeqa"] = {kind: found[kind] for kind in all_ours}
+    for kind, times in all_ours.items():
+        mine = statistics.median(times)
+        print(f"{kind:6}  yoctovirt {mine * 1000:7.1f} ms", end="")
+        for name, theirs in peers.items():
+            peer = statistics.median(theirs[kind] or [float("nan")])
+            print(f"   {name} {peer * 1000:7.1f} ms {mine / peer:5.2f}", end="")
+        print(f" (medians of {len(times)} each)")
 
 
 def boot(folder: Path) -> None:
@@ -87,11 +95,12 @@ def main() -> None:
         if len(sys.argv) > 2:
             folder, name = Path(sys.argv[1]), sys.argv[2]
         python = labgrid_python(Path(temporary), sys.argv[3:])
+        oeqa = oeqa_in(Path(temporary))
         own = len(sys.argv) < 3
         try:
             if own:
                 boot(folder)
-            compare(find_node(find_workspace(folder), name), python)
+            compare(find_node(find_workspace(folder), name), python, oeqa)
         finally:
             if own:
                 stop = [*CALL, str(folder), "stop", "--all", "--now"]

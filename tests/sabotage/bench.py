@@ -59,7 +59,8 @@ class Bench:
         else:
             self._call("build", role)
             if count == 1:
-                self._call("boot", role, "--name", names[0], "--detach")
+                # Where a repair has not helped the next one does not wait for a boot.
+                self._call("boot", role, "--name", names[0], "--detach", "--warm")
             else:
                 self._call("boot", f"{role}:{count}", "--detach")
         workspace = find_workspace(self._yv.workspace)

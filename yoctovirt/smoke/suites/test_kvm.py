@@ -125,6 +125,9 @@ def test_guest(node: SmokeNode, folder: str) -> None:
     )
 
 
+@pytest.mark.retry(
+    1, reason="where the node itself is emulated, QEMU resets a guest under its KVM now and then"
+)
 def test_linux_guest(node: SmokeNode, folder: str) -> None:
     """A whole Linux, the node's own kernel, starts under KVM, finds it, and turns itself off."""
     _usable(node)
