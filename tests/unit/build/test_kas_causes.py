@@ -19,6 +19,7 @@ LOGS = Path(__file__).with_name("logs")
 #: What a log still says where the lines of its cause are gone: less, and nothing wrong.
 LESS = {
     "checksum": {"fetch"},
+    "disk-full": {"fetch"},
     "git-revision": {"fetch"},
     "host-unknown": {"fetch"},
     "header-missing": {"compile"},

@@ -249,6 +249,33 @@ def test_it_is_said_which_disk_is_full(tmp_path: Path) -> None:
     assert fetch_error(output.replace("5669", "1"), 1, LOG) is not None
 
 
+@needs_root
+def test_a_cache_that_became_read_only(tmp_path: Path) -> None:
+    """It is the host's where a place of the build is it; else a recipe wrote where it must not."""
+    text = (Path(__file__).parent / "logs/scarthgap/read-only.log").read_text()
+    put(tmp_path, "quick-base/1.0/temp/log.do_fetch.5669", text)
+    output = FETCH.format(ws=tmp_path)
+    with volume(tmp_path / "cache", "size=1m,ro") as cache:
+        error = explain(output, 1, LOG, build_dir=tmp_path / "build", caches={"SSTATE_DIR": cache})
+        other = explain(output, 1, LOG, build_dir=tmp_path / "build", caches={})
+    assert isinstance(error, InfrastructureError)
+    first, _, sstate = error.message.splitlines()[:3]
+    assert first == "a file system of the build is mounted read-only"
+    assert sstate == f"    SSTATE_DIR: 1 MiB free at {cache}, mounted read-only"
+    assert isinstance(other, BuildError)
+    assert "cause:  a file system is mounted read-only" in other.message
+
+
+def test_a_disk_that_a_program_does_not_name(tmp_path: Path) -> None:
+    text = (Path(__file__).parent / "logs/scarthgap/full-sstate.log").read_text()
+    put(tmp_path, "quick-base/1.0/temp/log.do_fetch.5669", text)
+    error = explain(FETCH.format(ws=tmp_path), 1, LOG, caches={"SSTATE_DIR": tmp_path})
+    assert isinstance(error, InfrastructureError)
+    first, sstate = error.message.splitlines()[:2]
+    assert first == "a disk could not be written during the build"
+    assert sstate.startswith("    SSTATE_DIR: ")
+
+
 def test_the_lines_of_an_error_are_few_and_each_stands_once() -> None:
     text = "".join(f"a.c:{number}: error: x\n" * 3 for number in range(50))
     lines = error_lines(text)

@@ -21,7 +21,9 @@ from yoctovirt.pins.sources import offline
 #: What bitbake's fetcher says where it was not allowed to ask (BB_NO_NETWORK).
 _WANTED = re.compile(r"Fetcher Error: NetworkAccess\(['\"]([^'\";]+)")
 #: Causes that concern the whole build wherever they show.
-_EVERYWHERE = ("disk-full", "disk-monitor")
+_EVERYWHERE = ("disk-full", "disk-monitor", "disk-write")
+#: One that does where it is a place of the build, and is not what a recipe tries to write to.
+_READ_ONLY = "disk-read-only"
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,13 @@ def explain(
         )
     elif any(cause and cause.name in _EVERYWHERE for cause in known):
         head = "the disk became full during the build"
+        if not {cause.name for cause in known if cause} & {"disk-full", "disk-monitor"}:
+            head = "a disk could not be written during the build"
+        error = InfrastructureError("\n".join([head, *_room(places), *parts]), whole)
+    elif any(cause and cause.name == _READ_ONLY for cause in known) and any(
+        is_read_only(path) for path in places.values()
+    ):
+        head = "a file system of the build is mounted read-only"
         error = InfrastructureError("\n".join([head, *_room(places), *parts]), whole)
     elif _servers_failed(tasks, known, text):
         head = "sources could not be fetched: the network, or their servers, did not answer"
@@ -193,7 +202,7 @@ def explain(
 
 def disk_failed(cause: Cause | None) -> bool:
     """Whether it is a disk that could not be written, and no recipe or server."""
-    return cause is not None and cause.name in _EVERYWHERE
+    return cause is not None and cause.name in (*_EVERYWHERE, _READ_ONLY)
 
 
 def _room(places: Mapping[str, Path]) -> list[str]:
