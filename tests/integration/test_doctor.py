@@ -192,6 +192,19 @@ def test_too_many_threads(tmp_path: Path, env: dict[str, str]) -> None:
 
 
 @mounts
+def test_a_cache_on_a_full_volume(tmp_path: Path, env: dict[str, str]) -> None:
+    env["SSTATE_DIR"] = f"{tmp_path}/volume/sstate"
+    (tmp_path / "volume").mkdir()
+    small = f"mount -t tmpfs -o size=9m tmpfs {tmp_path}/volume"
+    code, results = doctor(tmp_path, env, "quick", before=small)
+    assert code == 3
+    (found,) = results["disk.caches"]
+    assert found["status"] == "error"
+    assert found["message"].startswith("SSTATE_DIR: 9 MiB free at ")
+    assert "disk.caches" not in doctor(tmp_path, env, "quick")[1], "where it is no other volume"
+
+
+@mounts
 class TestMounts:
     """Faults of file systems and devices, each in a mount namespace of its own."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -15,56 +13,23 @@ import yaml
 
 from tests.gitrepos import commit, git, repository
 from tests.integration.conftest import Yoctovirt
-from tests.pipelines import scripts
+from tests.pipelines import checkout, pipeline, run, scripts
 from tests.runschema import run_problems
 
 pytestmark = pytest.mark.node
-
-ROOT = Path(__file__).parents[2]
-#: Where the tool is installed already, as in a container of a team.
-SETUP = f'export PATH="{Path(sys.executable).parent}:$PATH"'
-
-
-def checkout(folder: Path) -> Path:
-    """Make a repository of what is checked out here, as it is now, and return it."""
-    listed = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "-z", "-co", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, check=True,
-    )  # fmt: skip
-    for name in listed.stdout.decode().split("\0"):
-        if name and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    repository(folder)
-    return folder
-
-
-def run(script: str, folder: Path, **env: str) -> str:
-    """Run *script* as GitLab and GitHub do, and return what it printed."""
-    env = {**os.environ, "CI": "true", "YOCTOVIRT_WORKSPACE": f"{folder}/workspace", **env}
-    done = subprocess.run(
-        ["bash", "-eo", "pipefail", "-c", script], cwd=folder, env=env, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def pipeline(service: str, *options: str) -> str:
-    argv = [sys.executable, "-m", "yoctovirt", "pipeline", service, *options, "--setup", SETUP]
-    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.pipeline
 @pytest.mark.timeout(1800)
 def test_build_and_test_jobs_of_gitlab(reference: Yoctovirt, tmp_path: Path) -> None:
-    """What the one leaves as artifacts is all that the other one has."""
-    text = pipeline("gitlab", "reference", "--suite", "base", "--kvm")
+    """What the one leaves as artifacts is all that the other one has, beside its own checkout.
+
+    With the default set-up, too: each job makes its virtual environment.
+    """
+    text = pipeline("gitlab", "reference", "--suite", "base", "--kvm", setup=())
     data, script = yaml.safe_load(text), scripts("gitlab", text)
     build, test = "build-reference-qemux86-64", "test-reference-qemux86-64"
-    here, there = tmp_path / "build", tmp_path / "test"
-    here.mkdir()
-    there.mkdir()
+    here, there = checkout(tmp_path / "build"), checkout(tmp_path / "test")
     said = run(script[build], here, GITLAB_CI="true", CI_PROJECT_DIR=str(here))
     assert "plan:    build\n" in said
     assert said.count("section_start:") == said.count("section_end:") > 0
@@ -115,6 +80,22 @@ LAYERSERIES_CORENAMES = "scarthgap"
     return folder
 
 
+#: Stands for GitHub's program: it knows the flags of its manual that we use, and no others, and
+#: one pull request for the branch, whose state is in a file.
+GH = """\
+#!/bin/bash
+echo "$GH_TOKEN $*" >> {folder}/calls
+case "$*" in
+"pr view yoctovirt/pins --json state --jq .state")
+    cat {folder}/state 2> /dev/null || {{ echo 'no pull requests found' >&2; exit 1; }} ;;
+"pr create --head yoctovirt/pins --title Pins: to where their branches stand --body By yoctovirt.")
+    [ "$(cat {folder}/state 2> /dev/null)" != OPEN ] || {{ echo 'already exists' >&2; exit 1; }}
+    echo OPEN > {folder}/state ;;
+*)  echo "unknown command $*" >&2; exit 2 ;;
+esac
+"""
+
+
 def test_pins_are_updated_as_a_merge_request(layers: Path, tmp_path: Path) -> None:
     origin = tmp_path / "origin.git"
     git(layers, "clone", "-q", "--bare", str(layers), str(origin))
@@ -125,14 +106,20 @@ def test_pins_are_updated_as_a_merge_request(layers: Path, tmp_path: Path) -> No
     hook.write_text(f"#!/bin/sh\nenv | grep ^GIT_PUSH_OPTION_ >> {options} || true\n")
     hook.chmod(0o755)
     config = tmp_path / "gitconfig"
-    url = "https://oauth2:secret-1234@gitlab.invalid/team/hosts.git"
+    url = "https://oauth2:secret-1234@gitlab.invalid:8443/git/team/hosts.git"
     config.write_text(f'[safe]\n\tdirectory = *\n[url "{origin}"]\n\tinsteadOf = {url}\n')
     env = {
         "GIT_CONFIG_GLOBAL": str(config), "PYTHONPATH": str(layers), "CI_DEFAULT_BRANCH": "main",
-        "YOCTOVIRT_PUSH_TOKEN": "secret-1234", "CI_SERVER_HOST": "gitlab.invalid",
-        "CI_PROJECT_PATH": "team/hosts", "YOCTOVIRT_LAYER_MIRRORS": "",
+        "YOCTOVIRT_PUSH_TOKEN": "secret-1234", "CI_SERVER_PROTOCOL": "https",
+        "CI_PROJECT_URL": "https://gitlab.invalid:8443/git/team/hosts",
+        "YOCTOVIRT_LAYER_MIRRORS": "", "GH_TOKEN": "secret-5678",
     }  # fmt: skip
-    for service in ("gitlab", "jenkins"):
+    github = tmp_path / "github"
+    github.mkdir()
+    (github / "gh").write_text(GH.format(folder=github))
+    (github / "gh").chmod(0o755)
+    env["PATH"] = f"{github}:{os.environ['PATH']}"
+    for service in ("gitlab", "jenkins", "github"):
         script = scripts(service, pipeline(service))["update-pins"]
         said = run(script, layers, **env)
         newest = git(tmp_path / "core", "rev-parse", "HEAD")
@@ -147,8 +134,17 @@ def test_pins_are_updated_as_a_merge_request(layers: Path, tmp_path: Path) -> No
             given = options.read_text()
             assert "=merge_request.create\n" in given
             assert "=merge_request.target=main\n" in given
+            assert "=merge_request.title=Pins: to where their branches stand\n" in given
         commit(tmp_path / "core", "newest", README=service)
+    # At GitHub: one pull request, which the next push moves; and a new one after its merge.
+    created = "secret-5678 pr create"
+    assert (github / "calls").read_text().count(created) == 1
+    run(script, layers, **env)
+    assert (github / "calls").read_text().count(created) == 1
+    (github / "state").write_text("MERGED\n")
+    git(layers, "checkout", "-q", "main")
+    run(script, layers, **env)
+    assert (github / "calls").read_text().count(created) == 2
     git(layers, "checkout", "-q", "-B", "main", "yoctovirt/pins")
-    git(tmp_path / "core", "reset", "-q", "--hard", "HEAD~1")
     said = run(script, layers, **env)
     assert "no pin has moved" in said

@@ -76,6 +76,10 @@ def call(package: Path, tmp_path: Path) -> Call:
         (("config", "quick", "--machine", "qemux86_64"), "machine 'qemux86_64'", "qemux86-64"),
         (("pins", "update", "--release", "scarthgap", "--repo", "pokey"), "'pokey'", "poky"),
         (("config", "virt-host", "--feature", "podmen"), "feature 'podmen'", "podman"),
+        (("ci", "refrence"), "role 'refrence'", "reference"),
+        (("ci", "reference", "--suite", "dockr"), "suite 'dockr'", "docker"),
+        (("ci", "reference", "-k", "docker and ("), "-k 'docker and ('", "and, or, not"),
+        (("smoke", "reference", "-k", "-x ="), "-k '-x ='", "and, or, not"),
     ],
 )
 def test_unknown_names(call: Call, arguments: tuple[str, ...], what: str, near: str) -> None:

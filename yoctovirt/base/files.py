@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from yoctovirt.errors import InfrastructureError
+from yoctovirt.errors import InfrastructureError, UsageError
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     """Write *text* to *path* so that a reader sees the old or the new content, whole.
 
-    Raises InfrastructureError where the disk is full or the folder not writable.
+    Raises UsageError where *path* is no file, InfrastructureError where the disk is full or
+    the folder not writable.
     """
+    check_replaceable(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         try:
@@ -37,6 +39,16 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise UsageError where *path* is there and no file: a rename would take its place.
+
+    Of root's ``/dev/stdout`` or ``/dev/null`` a file would be made, for all of the host.
+    """
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise UsageError(f"{path} is {what}", "name a file that is to be written")
 
 
 def disk_error(error: OSError, path: Path) -> InfrastructureError:
@@ -68,6 +80,13 @@ def free_bytes(path: Path) -> int:
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether the file system that holds *path*, or is to hold it, is mounted read-only."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def tree_bytes(path: Path) -> int:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from yoctovirt import __version__
-from yoctovirt.base.files import disk_error, free_bytes
+from yoctovirt.base.files import check_replaceable, disk_error, free_bytes
 from yoctovirt.build.deploydir import CLIENT_KEY, HOST_KEY, DeployDir
 from yoctovirt.config.kasfile import to_yaml
 from yoctovirt.config.roles import Role, role_as_mapping
@@ -91,9 +91,11 @@ def write_bundle(path: Path, built: Built, role: Role | None) -> Packed:
     InfrastructureError where the disk is full, BuildError where the image changes meanwhile.
     """
     path = path.absolute()
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise UsageError(f"{path}: {what}", "name a file in a folder that is there")
+    check_replaceable(path)
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"{path}: there is no folder {path.parent}", "name a file in a folder that is there"
+        )
     sources = _sources(built)
     members = [_measured(name, source) for name, source in sorted(sources.items())]
     wanted = sum(member.data for member in members)

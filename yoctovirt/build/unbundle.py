@@ -104,6 +104,7 @@ def open_bundle(path: Path, folder: Path) -> Bundle:
     or changed, and where the disk is full. Nothing is left half unpacked.
     """
     path = path.absolute()
+    _check_file(path)
     index, sha256 = _verified(path)
     members = [_member(one, path) for one in index["files"]]
     make_folder(folder, 0o700)  # a private key may be in it
@@ -142,6 +143,7 @@ def read_index(path: Path, *, verify: bool = True) -> dict[str, Any]:
     :func:`open_bundle` raises.
     """
     path = path.absolute()
+    _check_file(path)
     if not verify:
         with suppress(OSError):
             index = _peek(path)
@@ -149,6 +151,15 @@ def read_index(path: Path, *, verify: bool = True) -> dict[str, Any]:
                 _check_format(path, index)
                 return index
     return _verified(path)[0]
+
+
+def _check_file(path: Path) -> None:
+    """Raise UsageError for what can be read once only, or without an end: a pipe, a device."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UsageError(
+            f"{path} is no bundle: it is no regular file",
+            "write what comes through a pipe into a file first: it is read more than once",
+        )
 
 
 def _verified(path: Path) -> tuple[dict[str, Any], str]:

@@ -33,6 +33,14 @@ def suite_choice(only: str, without: str) -> dict[str, Any]:
     }
 
 
+def check_expression(expression: str) -> None:
+    """Raise UsageError for a ``-k`` that pytest would refuse after hours of building."""
+    if expression:
+        from yoctovirt.smoke.runner import check_expression as check
+
+        check(expression)
+
+
 @dataclass(frozen=True)
 class Checks:
     """Which checks to run, and how."""

@@ -11,7 +11,7 @@ import click
 
 from yoctovirt.cli.annotate import KINDS, choose_kind, speaking_to, tell_ci
 from yoctovirt.cli.bootoptions import boot_options, make_boot_options
-from yoctovirt.cli.choice import Checks, choice_options, suite_choice
+from yoctovirt.cli.choice import Checks, check_expression, choice_options, suite_choice
 from yoctovirt.cli.ci_options import PHASES, Options
 from yoctovirt.cli.common import (
     build_options,
@@ -118,6 +118,7 @@ def command(
     # All names are checked before the first hour is spent.
     choice = suite_choice(only, without)
     choose_suites((), **choice, workspace=workspace.path)
+    check_expression(expression)
     checks = Checks(choice, expression, jobs)
     how = Options(
         make_boot_options(values), make_build_options(values), force, checks,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from yoctovirt.base.files import disk_error
 from yoctovirt.base.record import RunRecord
 from yoctovirt.config.workspace import Workspace
 from yoctovirt.errors import InfrastructureError
@@ -19,8 +20,6 @@ from yoctovirt.report.statement import write_statement
 def write_reports(record: RunRecord, junit: Path | None) -> None:
     """Write JUnit XML (copied to *junit*, too) and the page; say where they are."""
     written = write_junit(record.path)
-    if junit is not None:
-        shutil.copyfile(written, junit)
     report = write_html(record.path)
     click.echo()
     click.echo(f"result: {record.data['result']} (exit code {record.data['exit_code']})")
@@ -29,6 +28,19 @@ def write_reports(record: RunRecord, junit: Path | None) -> None:
         click.echo(f"retries: {tries} ({record.data['retries'][0]['phase']}; see run.json)")
     click.echo(f"record: {record.path}")
     click.echo(f"report: {report}")
+    if junit is not None:
+        _copy(written, junit)
+
+
+def _copy(junit: Path, target: Path) -> None:
+    """Copy *junit*; where that fails the error of the run itself stays the one that counts."""
+    in_flight = sys.exc_info()[0] is not None
+    try:
+        shutil.copyfile(junit, target)
+    except OSError as error:
+        if not in_flight:
+            raise disk_error(error, target) from error
+        click.echo(f"warning: --junit {target}: {error.strerror or error}", err=True)
 
 
 def state(workspace: Workspace, record: Path) -> None:

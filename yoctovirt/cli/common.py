@@ -228,8 +228,10 @@ def recorded(
             raise
         record.finish()
     finally:
-        report(record)
-        state(workspace, record.path)
+        try:
+            report(record)
+        finally:
+            state(workspace, record.path)
 
 
 @contextmanager

@@ -88,6 +88,7 @@ def _subject(
     from yoctovirt.build.kas.user import choose_build_user
     from yoctovirt.config.cells import choose_machine
     from yoctovirt.config.kasfile import choose_release
+    from yoctovirt.config.site import cache_folders, load_site
     from yoctovirt.errors import InfrastructureError, UsageError
 
     if role.builder == "debian":
@@ -107,7 +108,10 @@ def _subject(
         account = account_of(choose_build_user(build_user))
     fresh = not list(build_dir.glob("tmp*"))
     named = choose_machine(role, machine)
-    return make_subject(role, workspace, chosen, named, account, build_dir, fresh, shown=shown)
+    return make_subject(
+        role, workspace, chosen, named, account, build_dir, fresh, shown=shown,
+        caches=cache_folders(load_site(workspace.path), workspace.path),
+    )  # fmt: skip
 
 
 def _pins(role: Role, subject: Subject) -> list[Any]:

@@ -92,6 +92,11 @@ def command(
     folder = workspace_folder(ctx)
     if len(set(roles)) != len(roles):
         raise UsageError("a role is named twice")
+    if store is not None and not store.startswith("/"):
+        raise UsageError(
+            f"--store {store}: a folder of the build runners, by its whole path",
+            "each job has a checkout of its own, in which it would lie",
+        )
     known = [load_checked_role(name, folder) for name in roles or ("reference",)]
     choose_suites((), [name for name in suites.split(",") if name], workspace=folder)
     choices = Choices(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from yoctovirt.cli.common import workspace_of
 from yoctovirt.cli.complete import run_ids
 from yoctovirt.errors import EXIT_CHECKS_FAILED
+
+if TYPE_CHECKING:
+    from yoctovirt.report.runs import Run
 
 _TITLES = {
     "newly_failed": ("newly failed", "red"),
@@ -65,13 +68,31 @@ def command(
                               indent=2))  # fmt: skip
     else:
         click.echo(f"{one.folder.name}: {one.result}  ->  {two.folder.name}: {two.result}")
+        for run in (one, two):
+            if why := _why(run):
+                click.echo(f"{run.folder.name}: {why}")
         _print(found, two.data)
     regression = found["newly_failed"] or found["gone"]
     return EXIT_CHECKS_FAILED if fail_on_regression and regression else 0
 
 
+def _why(run: Run) -> str:
+    """Return what ended *run* before all of its checks; empty where nothing did."""
+    error = run.data["error"]
+    if error and error["class"] != "ChecksFailedError":
+        first: str = (error["message"] or run.result).partition("\n")[0]
+        return first
+    if run.result == "killed":
+        last = [phase["name"] for phase in run.data["phases"] if phase["status"] == "running"]
+        return f"killed in {last[-1]}" if last else "killed"
+    return ""
+
+
 def _print(found: dict[str, Any], second: dict[str, Any]) -> None:
+    reasons = {left["suite"]: left["reason"] for left in second["not_run"]}
     messages = {check["id"]: check["message"] for check in second["checks"]}
+    for name in found["newly_failed"] + found["still_failed"]:
+        messages.setdefault(name, f"not run: {reasons.get(name.partition('::')[0], '')}")
     nothing = True
     for key, (title, colour) in _TITLES.items():
         for name in found[key]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from yoctovirt.cli.bootoptions import boot_options, make_boot_options
-from yoctovirt.cli.choice import choice_options, suite_choice
+from yoctovirt.cli.choice import check_expression, choice_options, suite_choice
 from yoctovirt.cli.common import (
     load_checked_role,
     planned_workspace_of,
@@ -88,6 +88,7 @@ def command(
         return
     workspace = workspace_of(ctx, create=bool(deploy_dir or bundle or host))
     _check_choice(choice, workspace.path)
+    check_expression(expression)
     how: dict[str, Any] = {"expression": expression, "jobs": jobs}
     screen = Screen()
     nodes = {} if deploy_dir or bundle else running_nodes(workspace)

@@ -218,6 +218,14 @@ def _sstate_mirror(entry: str) -> str:
     return f"file://.* {_url(entry)}/PATH{name}"
 
 
+def cache_folders(site: Site, workspace: Path) -> dict[str, Path]:
+    """Return DL_DIR and SSTATE_DIR as builds of *workspace* have them, but for files of users."""
+    return {
+        name: Path(os.environ.get(name) or site.variables.get(name) or workspace / default)
+        for name, default in SHARED.items()
+    }
+
+
 def shared_folders(config: dict[str, Any], workspace: Path) -> dict[str, Path]:
     """Return DL_DIR and SSTATE_DIR of a build of the flattened kas file *config*.
 

@@ -63,7 +63,9 @@ def quick_checks(subject: Subject, demands: Demands | None) -> list[Result]:
         disk.letter_case(place),
         disk.executable(place, elsewhere),
         disk.name_length(place),
-    ]
+        *(one for name, folder in subject.caches.items()
+          for one in disk.cache_space(name, folder, place)),
+    ]  # fmt: skip
     memory, cpus = resources.read_memory(), resources.cpu_count()
     compiles = subject.builder == "kas" and not subject.quick
     results.append(resources.memory_for_build(memory, cpus, os.environ, compiles))

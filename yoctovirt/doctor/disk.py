@@ -18,7 +18,7 @@ _GIB = 1 << 30
 INODES_PER_GIB = 10_000
 #: Free space that even a build with everything in place needs, in bytes, and so many inodes.
 LEAST_BYTES, LEAST_INODES = _GIB, 20_000
-#: Free space without which a node has no room for its overlay.
+#: Free space without which a node has no room for its overlay, and a cache is full.
 OVERLAY_BYTES = 64 << 20
 #: Length of the file names that sanity.bbclass tries in TMPDIR and SSTATE_DIR.
 NAME_LENGTH = 200
@@ -52,6 +52,25 @@ def space(path: Path, need_gib: int, fresh: bool, elsewhere: str = ELSEWHERE) ->
             f"free some space ('yoctovirt clean'), or {elsewhere}",
         )
     return ok(check, f"{said}; a build from nothing needs {need_gib} GiB")
+
+
+def cache_space(name: str, path: Path, workspace: Path) -> list[Result]:
+    """Check for room in a folder that builds share (*name*: ``DL_DIR``, ``SSTATE_DIR``).
+
+    Where it is on the file system of the *workspace*, that is looked at already. One that has
+    all that is asked of it may be nearly full; a full one ends the build in its middle.
+    """
+    folder = nearest(path)
+    if folder.stat().st_dev == nearest(workspace).stat().st_dev:
+        return []
+    check, free = "disk.caches", free_bytes(folder)
+    said = f"{name}: {human_bytes(free)} free at {path}"
+    remedy = f"free some space there (old files may go), or name another folder by {name}"
+    if free < OVERLAY_BYTES:
+        return [error(check, f"{said}: it is full", remedy)]
+    if free < LEAST_BYTES:
+        return [warning(check, f"{said}: a build that adds much to it stops", remedy)]
+    return [ok(check, said)]
 
 
 def overlay_space(path: Path) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 #: What a command of the checks may take, in seconds.
@@ -40,6 +40,8 @@ class Subject:
     tools_path: str  #: PATH in which the builder finds its tools
     memory_mib: int = 1024  #: of the node
     quick: bool = False  #: prebuilt packages: nothing is compiled
+    #: DL_DIR and SSTATE_DIR, by their names
+    caches: Mapping[str, Path] = field(default_factory=dict)
     guests: bool = False  #: the node is to run virtual machines of its own
 
 

@@ -16,6 +16,8 @@ WORKSPACE, BUNDLES, LOCKS = "workspace", "bundles", "locks"
 #: Folders of the workspace that the next run takes again.
 CACHES = ("downloads", "sstate-cache", "hashserv")
 BRANCH = "yoctovirt/pins"
+#: What a test job may take.
+TEST_HOURS = 4
 #: In a clone of this repository: what the host lacks by apt, and a virtual environment.
 SETUP = ("make .venv-stamps/run", 'export PATH="$PWD/.venv/bin:$PATH"')
 
@@ -92,7 +94,7 @@ def jobs_of(cells: Sequence[tuple[Role, Cell]], choices: Choices) -> list[Job]:
     for role, cell in cells:
         name = "-".join(word for word in (role.name, cell.release, cell.machine) if word)
         build = Job(f"build-{name}", "build", _build_script(role, cell, name, choices), cell)
-        test = Job(f"test-{name}", "test", _test_script(name, choices), cell, build.name)
+        test = Job(f"test-{name}", "test", _test_script(cell, name, choices), cell, build.name)
         jobs += [build, test]
     return jobs
 
@@ -104,6 +106,9 @@ def _build_script(role: Role, cell: Cell, name: str, choices: Choices) -> tuple[
     lines = [*choices.setup]
     if choices.store:
         store = shlex.quote(choices.store)
+        # Else it would be made on the runner's own disk, and all be built anew.
+        away = shlex.quote(f"the store {choices.store} is not there: is it mounted?")
+        lines.append(f"[ -d {store} ] || {{ echo {away} >&2; exit 3; }}")
         lines.append(f"export DL_DIR={store}/downloads SSTATE_DIR={store}/sstate-cache")
     if role.builder == "kas":
         call += ["--release", cell.release, "--machine", cell.machine]
@@ -112,7 +117,9 @@ def _build_script(role: Role, cell: Cell, name: str, choices: Choices) -> tuple[
             'if [ "$(id -u)" = 0 ]; then id builder >/dev/null 2>&1 || useradd -m builder; '
             "export YOCTOVIRT_BUILD_USER=builder; fi"
         )
-    lines.append(shlex.join(call))
+        if choices.setup == SETUP:
+            lines.append("scripts/host-setup layers")  # what bitbake wants of its host
+    lines.append(_in_time(call, choices.hours))
     lines.append(f"mkdir -p {BUNDLES} {LOCKS}")
     lines.append(f"yoctovirt bundle {role.name} -o {BUNDLES}/{name}.tar.zst")
     if role.builder == "kas":
@@ -122,13 +129,24 @@ def _build_script(role: Role, cell: Cell, name: str, choices: Choices) -> tuple[
     return tuple(lines)
 
 
-def _test_script(name: str, choices: Choices) -> tuple[str, ...]:
+def _test_script(cell: Cell, name: str, choices: Choices) -> tuple[str, ...]:
     call = ["yoctovirt", "ci", "--from", f"{BUNDLES}/{name}.tar.zst"]
     if choices.suites:
         call += ["--suite", choices.suites]
     # A device that is there and may not be opened: hosted runners have it so.
     open_kvm = "if [ -e /dev/kvm ] && [ ! -w /dev/kvm ]; then sudo -n chmod 666 /dev/kvm; fi"
-    return (*choices.setup, *([open_kvm] if choices.kvm else []), shlex.join(call))
+    lines = [*choices.setup, *([open_kvm] if choices.kvm else [])]
+    if choices.setup == SETUP and "arm64" in cell.machine:
+        lines.append("scripts/host-setup arm64")  # QEMU for it
+    return (*lines, _in_time(call, TEST_HOURS))
+
+
+def _in_time(call: Sequence[str], hours: int) -> str:
+    """Return *call* so that it ends before the job's own limit, with record, JUnit and report.
+
+    Services kill a job that is too long, and GitLab then takes none of its artifacts.
+    """
+    return f"timeout --preserve-status --kill-after=10m {60 * hours - 15}m {shlex.join(call)}"
 
 
 def pins_job(choices: Choices, publish: Sequence[str]) -> Job:

@@ -12,6 +12,7 @@ from yoctovirt.pipeline.jobs import (
     BUNDLES,
     CACHES,
     LOCKS,
+    TEST_HOURS,
     WORKSPACE,
     Choices,
     Job,
@@ -69,6 +70,13 @@ def _gitlab(jobs: Sequence[Job], choices: Choices) -> dict[str, Any]:
     scheduled = '$CI_PIPELINE_SOURCE == "schedule" && $YOCTOVIRT_PINS == "update"'
     found: dict[str, Any] = {
         "stages": ["build", "test", "pins"],
+        # The pipeline of the branch is the merge request's: without this GitLab starts both.
+        "workflow": {
+            "rules": [
+                {"if": '$CI_PIPELINE_SOURCE == "merge_request_event"', "when": "never"},
+                {"when": "always"},
+            ]
+        },
         "variables": {"YOCTOVIRT_WORKSPACE": f"$CI_PROJECT_DIR/{WORKSPACE}"},
         "default": {
             **({"image": choices.image} if choices.image else {}),
@@ -83,7 +91,7 @@ def _gitlab(jobs: Sequence[Job], choices: Choices) -> dict[str, Any]:
         if runner:
             entry["tags"] = [runner]
         entry["rules"] = [{"if": scheduled, "when": "never"}, {"when": "on_success"}]
-        entry["timeout"] = f"{choices.hours if job.kind == 'build' else 4}h"
+        entry["timeout"] = f"{choices.hours if job.kind == 'build' else TEST_HOURS}h"
         entry["needs"] = [{"job": job.needs, "artifacts": True}] if job.needs else []
         if job.kind == "build" and not choices.store:
             entry["cache"] = {
@@ -102,7 +110,8 @@ def _gitlab(jobs: Sequence[Job], choices: Choices) -> dict[str, Any]:
     publish = (
         f"git push --force -o merge_request.create -o merge_request.title={shlex.quote(_TITLE)} "
         '-o merge_request.target="$CI_DEFAULT_BRANCH" '
-        '"https://oauth2:${YOCTOVIRT_PUSH_TOKEN}@${CI_SERVER_HOST}/${CI_PROJECT_PATH}.git" '
+        # CI_PROJECT_URL has port and folder of a server of one's own, CI_SERVER_HOST has not.
+        '"${CI_SERVER_PROTOCOL}://oauth2:${YOCTOVIRT_PUSH_TOKEN}@${CI_PROJECT_URL#*://}.git" '
         f"{BRANCH}",
     )
     pins = pins_job(choices, publish)
@@ -118,12 +127,20 @@ def _gitlab(jobs: Sequence[Job], choices: Choices) -> dict[str, Any]:
 
 # GitHub -------------------------------------------------------------------------
 
+#: Each push is built once: a pull request only where its push was to another repository.
+_ONCE = (
+    "github.event_name != 'schedule' && (github.event_name != 'pull_request' || "
+    "github.event.pull_request.head.repo.full_name != github.repository)"
+)
+#: What the token of a job pushes starts no workflow: its pins would be merged untested.
+_PUSHER = "${{ secrets.YOCTOVIRT_PUSH_TOKEN || github.token }}"
+
 
 def _github(jobs: Sequence[Job], choices: Choices) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": "yoctovirt",
         "on": {
-            "push": {"branches-ignore": [BRANCH]},
+            "push": None,
             "pull_request": None,
             "workflow_dispatch": None,
             "schedule": [{"cron": choices.schedule}],
@@ -146,9 +163,9 @@ def _github(jobs: Sequence[Job], choices: Choices) -> dict[str, Any]:
         "runs-on": choices.test_runner or "ubuntu-24.04",
         "timeout-minutes": 60,
         "permissions": {"contents": "write", "pull-requests": "write"},
-        "env": {"GH_TOKEN": "${{ github.token }}"},
+        "env": {"GH_TOKEN": _PUSHER},
         "steps": [
-            {"uses": "actions/checkout@v4", "with": {"fetch-depth": 0}},
+            {"uses": "actions/checkout@v4", "with": {"fetch-depth": 0, "token": _PUSHER}},
             _run("Update the pins", pins),
         ],
     }
@@ -162,10 +179,12 @@ def _run(title: str, job: Job) -> dict[str, Any]:
 def _github_job(job: Job, choices: Choices) -> dict[str, Any]:
     runner = choices.build_runner if job.kind == "build" else choices.test_runner
     entry: dict[str, Any] = {
-        "if": "github.event_name != 'schedule'",
+        "if": _ONCE,
         "runs-on": runner or "ubuntu-24.04",
         # Hosted runners end a job after six hours.
-        "timeout-minutes": 60 * (choices.hours if job.kind == "build" else 4) if runner else 360,
+        "timeout-minutes": 60 * (choices.hours if job.kind == "build" else TEST_HOURS)
+        if runner
+        else 360,
     }
     if job.needs:
         entry["needs"] = [job.needs]
@@ -234,7 +253,7 @@ def _jenkins(jobs: Sequence[Job], choices: Choices) -> str:
 
 def _jenkins_stage(job: Job, choices: Choices) -> list[str]:
     runner = choices.build_runner if job.kind == "build" else choices.test_runner
-    hours = choices.hours if job.kind == "build" else 4
+    hours = choices.hours if job.kind == "build" else TEST_HOURS
     lines = [
         f"stage({_groovy(job.name)}) {{",
         *(["  when { triggeredBy 'TimerTrigger' }"] if job.kind == "pins" else []),

@@ -27,7 +27,7 @@ def compare_runs(
     compared only where the nodes had the same accelerator, on hosts of the same kind, and for
     the same release and machine.
     """
-    before, after = _outcomes(first), _outcomes(second)
+    before, after = _outcomes(first, second), _outcomes(second, first)
     both = [name for name in after if name in before]
     bad = ("failed", "error", "not run")
     newly_failed = [n for n in both if after[n] in bad and before[n] not in bad]
@@ -53,12 +53,18 @@ def compare_runs(
     }
 
 
-def _outcomes(run: dict[str, Any]) -> dict[str, str]:
-    """Return the verdicts by id; a promised suite that was not run is one, too."""
+def _outcomes(run: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
+    """Return the verdicts of *run* by id.
+
+    Of a promised suite that was not run each check is one that is known from the *other* run;
+    where that has none either, the suite stands for them.
+    """
     found = {check["id"]: check["outcome"] for check in run["checks"]}
     for left in run["not_run"]:
         if left.get("promised"):
-            found.setdefault(left["suite"], "not run")
+            known = [one["id"] for one in other["checks"] if one["suite"] == left["suite"]]
+            for name in known or [left["suite"]]:
+                found.setdefault(name, "not run")
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from yoctovirt.base.record import RUN_FILE
 from yoctovirt.base.suggest import did_you_mean
-from yoctovirt.errors import UsageError
+from yoctovirt.errors import InfrastructureError, UsageError
 from yoctovirt.report.load import load_run
 
 #: Outcomes of a check that count as bad.
@@ -63,8 +63,20 @@ class Run:
 
 
 def all_runs(folder: Path) -> tuple[list[Run], list[str]]:
-    """Return the records below *folder*, oldest first, and what is wrong with the others."""
+    """Return the records below *folder*, oldest first, and what is wrong with the others.
+
+    Raises InfrastructureError where the folder is there and cannot be read: glob is silent then.
+    """
     found, wrong = [], []
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        raise InfrastructureError(
+            f"the run records in {folder} cannot be read: {error.strerror}",
+            "call as the user whose workspace it is",
+        ) from error
     for path in folder.glob(f"*/{RUN_FILE}"):
         try:
             found.append(Run(path.parent, load_run(path.parent)))

@@ -56,9 +56,35 @@ def pytest_command(
     argv += [f"--yv-node={node.name}" for node in nodes]
     argv += [f"--yv-peer={node.name}" for node in peers]
     if expression:
-        argv += ["-k", expression]
+        argv.append(f"-k{expression}")
     argv += [f"--yv-check={check}" for check in checks]
     return [*argv, *map(str, modules_of(suites, checks))]
+
+
+def check_expression(expression: str) -> None:
+    """Raise UsageError where pytest does not understand *expression*, its ``-k``.
+
+    Asked before a build: in a run of several workers pytest would only break.
+    """
+    folder = SUITES_DIR / "aids"  # in which there is nothing to collect
+    argv = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    argv += ["-c", str(SUITES_DIR / "pytest.ini"), "--rootdir", str(folder), f"-k{expression}"]
+    done = subprocess.run(
+        [*argv, str(folder)], env=_environment(), stdin=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    if done.returncode not in _RAN:
+        said = done.stdout.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+        raise UsageError(
+            f"-k {expression!r} is not understood by pytest: {said[0].removeprefix('ERROR: ')}",
+            "words of names with and, or, not: -k 'docker and not network'",
+        )
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of pytest: what else is installed beside us changes no verdict."""
+    env = {key: value for key, value in os.environ.items() if key not in _SCRUBBED}
+    return {**env, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _root_of(suites: Sequence[Suite]) -> Path:
@@ -118,9 +144,7 @@ def run_checks(
     """
     if not suites:
         raise UsageError("no smoke suite is left to run", "see 'yoctovirt smoke --list'")
-    env = {key: value for key, value in os.environ.items() if key not in _SCRUBBED}
-    # Only our plugins: what else is installed beside us must not change a verdict.
-    env.update(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTHONDONTWRITEBYTECODE="1")
+    env = _environment()
     together = [suite for suite in suites if not suite.alone]
     alone = [suite for suite in suites if suite.alone]
     statuses = []

@@ -26,7 +26,7 @@ from yoctovirt.base.files import (
     tree_bytes,
     write_atomically,
 )
-from yoctovirt.errors import InfrastructureError
+from yoctovirt.errors import InfrastructureError, UsageError
 
 # Writing ------------------------------------------------------------------------
 
@@ -40,6 +40,23 @@ def test_a_file_is_replaced_whole_and_nothing_stays_beside_it(tmp_path: Path) ->
         assert before.read() == "old"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
+    """Root's ``-o /dev/stdout`` would take it from the whole host."""
+    pipe, folder, link = tmp_path / "pipe", tmp_path / "folder", tmp_path / "link"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    link.symlink_to(pipe)
+    for path, what in ((pipe, "no regular file"), (folder, "a folder"), (link, "no regular file")):
+        with pytest.raises(UsageError, match=f"{path} is {what}"):
+            write_atomically(path, "x")
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert sorted(tmp_path.iterdir()) == [folder, link, pipe], "nothing is left beside them"
+    pipe.unlink()
+    write_atomically(link, "a link to nothing, or to a file, is replaced")
+    assert link.is_file()
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:

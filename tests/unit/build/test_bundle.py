@@ -363,6 +363,17 @@ def test_a_role_that_is_not_understood(tmp_path: Path, packed: Path) -> None:
     assert "yoctovirt 9" in caught.value.hint
 
 
+def test_what_is_no_file_is_no_bundle(tmp_path: Path) -> None:
+    """Nobody waits for the other end of a pipe."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        for look in (read_index, lambda one: read_index(one, verify=False),
+                     lambda one: open_bundle(one, tmp_path / "bundles")):  # fmt: skip
+            with pytest.raises(UsageError, match="it is no regular file"):
+                look(path)
+
+
 def test_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not a bundle\n")
     (tmp_path / "zstd").write_bytes(zstandard.ZstdCompressor().compress(b"something else" * 99))
@@ -465,9 +476,12 @@ def read_name(path: Path) -> str:
 
 
 def test_where_no_file_can_be(tmp_path: Path, image: Built) -> None:
-    for path in (tmp_path, tmp_path / "none" / "x"):
-        with pytest.raises(UsageError, match="folder"):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, what in ((tmp_path, "folder"), (tmp_path / "none" / "x", "folder"), (pipe, "file")):
+        with pytest.raises(UsageError, match=what):
             write_bundle(path, image, None)
+    assert pipe.is_fifo(), "a device or a pipe is not replaced"
 
 
 def test_a_file_outside_of_the_deploy_directory(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ import pytest
 from tests.fakebitbake import FakePoky, fake_poky
 from tests.runschema import run_problems
 from yoctovirt.base.files import is_locked
+from yoctovirt.config.cells import Cell
+from yoctovirt.config.roles import load_role
+from yoctovirt.pipeline.jobs import Choices, jobs_of
 
 SECONDS = 120.0
 
@@ -62,6 +65,25 @@ def test_sigterm(poky: FakePoky) -> None:
     suite = ET.parse(poky.record() / "junit.xml").getroot()
     assert int(suite.get("errors") or 0) > 0, "a run that was cut short is not green"
     assert (poky.control / "hits").read_text() == "1", "bitbake was asked, not killed"
+
+
+def test_the_limit_of_a_generated_job(poky: FakePoky) -> None:
+    """As its script has it: the end comes before the service's own, and all reports are there."""
+    script = jobs_of([(load_role("quick"), Cell("quick", "scarthgap", "qemux86-64", ()))],
+                     Choices(hours=1))[0].script  # fmt: skip
+    (line,) = [line for line in script if " ci quick " in line]
+    limit = line[: line.index("yoctovirt")].split()
+    assert limit[-1] == "45m"
+    poky.do("wait")
+    (poky.control / "finish").touch()
+    done = subprocess.run(
+        [*limit[:-1], "8s", *poky.argv("ci", "mine")], stdin=subprocess.DEVNULL, text=True,
+        capture_output=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stdout + done.stderr
+    run = json.loads((poky.record() / "run.json").read_text())
+    assert (run["result"], run["phases"][0]["status"]) == ("interrupted", "interrupted")
+    assert {"junit.xml", "report.html"} <= {path.name for path in poky.record().iterdir()}
 
 
 def test_sigkill(poky: FakePoky) -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.fakebitbake import FakePoky, fake_poky
+from tests.mounts import needs_root, volume
 from yoctovirt.base.process import CommandLog
 from yoctovirt.build.kas.caches import prepare_folders, settle_servers
 from yoctovirt.build.kas.user import BuildUser
@@ -118,6 +119,25 @@ def test_folders_of_others_are_not_taken_over(open_folder: Path) -> None:
     theirs.chmod(0o777)
     prepare_folders({"DL_DIR": theirs}, workspace, user, log)
     assert theirs.stat().st_uid == me.pw_uid
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["DL_DIR", "SSTATE_DIR"])
+def test_a_cache_that_is_read_only(tmp_path: Path, name: str) -> None:
+    """It is said before bitbake starts, also of the workspace's own; as a mirror it is welcome."""
+    fake = fake_poky(tmp_path)
+    own = fake.workspace / {"DL_DIR": "downloads", "SSTATE_DIR": "sstate-cache"}[name]
+    for folder, env in ((tmp_path / "cache", {name: f"{tmp_path}/cache/yocto"}), (own, {})):
+        with volume(folder, "size=9m,ro"):
+            done = fake.call("ci", "mine", "--until", "build", **env)
+            shown = env.get(name, str(folder))
+        assert done.returncode == 3, done.stderr
+        assert f"{name} is {shown}, on a file system that is mounted read-only" in done.stderr
+        assert f"_mirrors: [{shown}] in site.yml" in done.stderr
+        assert "kas build" not in done.stderr
+    own.rmdir()
+    done = fake.call("build", "mine")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_build_uses_the_site(tmp_path: Path, server: int, closed: int) -> None:

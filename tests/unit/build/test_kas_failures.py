@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.mounts import needs_root, volume
 from yoctovirt.build.kas.excerpt import error_lines
 from yoctovirt.build.kas.failures import explain, failed_tasks
+from yoctovirt.build.kas.fetched import fetch_error
 from yoctovirt.errors import BuildError, InfrastructureError
 
 LOG = Path("/ws/runs/1/build.log")
@@ -217,6 +219,34 @@ def test_a_full_disk_is_the_hosts(tmp_path: Path) -> None:
     error = explain(output, 1, LOG)
     assert isinstance(error, InfrastructureError)
     assert "disk became full" in error.message
+
+
+FULL_LOG = """\
+DEBUG: Fetcher accessed the network with the command /usr/bin/env wget -O x.deb http://m.invalid/x.deb
+Cannot write to 'x.deb' (No space left on device).
+ERROR: Bitbake Fetcher Error: FetchError('Unable to fetch URL from any source.', 'http://m.invalid/x.deb')
+"""
+
+
+@needs_root
+def test_it_is_said_which_disk_is_full(tmp_path: Path) -> None:
+    """A cache on a volume of its own: freeing space in the workspace would not help."""
+    put(tmp_path, "quick-base/1.0/temp/log.do_fetch.5669", FULL_LOG)
+    output = FETCH.format(ws=tmp_path)
+    with volume(tmp_path / "cache", "size=1m") as cache:
+        (cache / "all").write_bytes(bytes(1 << 20))
+        places = {"DL_DIR": cache, "SSTATE_DIR": tmp_path / "sstate"}
+        error = explain(output, 1, LOG, build_dir=tmp_path / "build", caches=places)
+    assert isinstance(error, InfrastructureError)
+    assert not error.passing, "no attempt more would help"
+    first, build, sources, sstate = error.message.splitlines()[:4]
+    assert first == "the disk became full during the build"
+    assert build.startswith("    build directory: ")
+    assert build.endswith(f" free at {tmp_path}/build")
+    assert sources == f"    DL_DIR: 0 B free at {cache}"
+    assert sstate.startswith("    SSTATE_DIR: ")
+    assert fetch_error(output, 1, LOG) is None, "no host is asked to answer for that"
+    assert fetch_error(output.replace("5669", "1"), 1, LOG) is not None
 
 
 def test_the_lines_of_an_error_are_few_and_each_stands_once() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.mounts import needs_root, volume
 from yoctovirt.doctor import disk
 from yoctovirt.doctor.result import Result
 
@@ -152,3 +153,17 @@ def test_overlay_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert disk.overlay_space(tmp_path).status == "ok"
     free["bytes"] -= 1
     failed(disk.overlay_space(tmp_path), "free at")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("size", "status"), [("2g", "ok"), ("1000m", "warning"), ("64m", "warning"), ("63m", "error")]
+)
+def test_a_cache_on_a_volume_of_its_own(tmp_path: Path, size: str, status: str) -> None:
+    workspace = tmp_path / "ws"
+    with volume(tmp_path / "cache", f"size={size}") as cache:
+        (found,) = disk.cache_space("DL_DIR", cache / "not" / "there", workspace)
+    assert found.status == status
+    assert f"free at {tmp_path}/cache/not/there" in found.message
+    assert ("name another folder by DL_DIR" in found.remedy) == (status != "ok")
+    assert disk.cache_space("DL_DIR", workspace / "downloads", workspace) == [], "looked at already"

@@ -119,10 +119,52 @@ def test_runners_containers_and_the_store() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert folder.stdout == "/srv/my yocto/sstate-cache"
+    asked = build["script"][build["script"].index(exported) - 1]
+    away = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=False)
+    assert away.returncode == 3
+    assert away.stderr == "the store /srv/my yocto is not there: is it mounted?\n"
+    mounted = asked.replace("/srv/my yocto", str(Path(__file__).parent))
+    assert subprocess.run(["bash", "-c", mounted], check=False).returncode == 0
     assert test["script"][-1].endswith(" --suite base,docker")
     jobs = yaml.safe_load(made("github", *CALLS["container"]))["jobs"]
     assert jobs["test-quick-scarthgap-qemux86-64"]["container"]["options"] == "--device /dev/kvm"
     assert "options" not in jobs["build-quick-scarthgap-qemux86-64"]["container"]
+
+
+def test_the_default_setup_brings_what_the_job_needs() -> None:
+    """By apt, in a bare container of Debian; whoever has a set-up of their own sees to it."""
+    found = scripts("gitlab", made("gitlab", *CALLS["matrix"]))
+    assert all("scripts/host-setup layers" in one for name, one in found.items() if "build" in name)
+    for name, one in found.items():
+        arm = name.startswith("test-") and name.endswith("qemuarm64")
+        assert ("scripts/host-setup arm64" in one) == arm
+    reference = scripts("gitlab", made("gitlab", "reference"))
+    assert "layers" not in reference["build-reference-qemux86-64"]
+    for one in scripts("gitlab", made("gitlab", *CALLS["setup"])).values():
+        assert "host-setup" not in one
+
+
+def test_no_push_is_built_twice() -> None:
+    """A push to the branch of a merge request is an event of both: hours of bitbake, two times."""
+    rules = yaml.safe_load(made("gitlab", "quick"))["workflow"]["rules"]
+    assert rules[0] == {"if": '$CI_PIPELINE_SOURCE == "merge_request_event"', "when": "never"}
+    assert rules[1:] == [{"when": "always"}]
+    data = yaml.safe_load(made("github", "quick"))
+    assert data[True]["push"] is None, "each branch, that of the pins, too"
+    of_others = "github.event.pull_request.head.repo.full_name != github.repository"
+    for name, job in data["jobs"].items():
+        if name == "update-pins":
+            assert job["if"] == "github.event_name == 'schedule'"
+        else:
+            assert f"(github.event_name != 'pull_request' || {of_others})" in job["if"]
+
+
+def test_the_pins_are_pushed_with_a_token_that_starts_a_pipeline() -> None:
+    """What is pushed with GitHub's own token of a job starts none."""
+    job = yaml.safe_load(made("github", "quick"))["jobs"]["update-pins"]
+    token = "${{ secrets.YOCTOVIRT_PUSH_TOKEN || github.token }}"
+    assert job["env"]["GH_TOKEN"] == token
+    assert job["steps"][0]["with"]["token"] == token
 
 
 # Jenkins: the sections that the documentation of the declarative pipeline allows, and where.
@@ -193,6 +235,8 @@ def test_a_declarative_jenkinsfile(call: str) -> None:
         (("quick", "quick"), "is named twice"),
         (("quick", "--suite", "dockr"), "there is no smoke suite 'dockr'"),
         (("quick", "-o", "/nowhere/x"), "there is no folder /nowhere"),
+        (("quick", "-o", "/dev/null"), "/dev/null is no regular file"),
+        (("quick", "--store", "cache/yocto"), "--store cache/yocto: a folder of the build runners"),
     ],
 )
 def test_calls_that_make_no_sense(arguments: tuple[str, ...], words: str) -> None:

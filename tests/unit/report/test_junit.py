@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests import samples
-from yoctovirt.errors import UsageError
+from yoctovirt.cli.common import reported
+from yoctovirt.config.workspace import Workspace
+from yoctovirt.errors import BootError, InfrastructureError, UsageError
 from yoctovirt.report.junit import write_junit
 
 
@@ -209,3 +211,19 @@ def test_each_failed_task_of_bitbake_is_a_case_of_its_own(tmp_path: Path) -> Non
     assert said["compile"].text == "the first error counts\n/b/log.do_compile.1\na.c:3: error: no"
     assert said["unknown"].attrib["message"] == "unknown cause"
     assert said["unknown"].text == "it stands still"
+
+
+def test_a_copy_that_cannot_be_written_hides_no_error_of_the_run(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "ws", tmp_path / "cache")
+    full = Path("/dev/full")
+    said = pytest.raises(InfrastructureError, match="the disk is full: could not write /dev/full")
+    with said, reported(workspace, "good", None, full):
+        pass
+    with pytest.raises(BootError, match="is gone"), reported(workspace, "bad", None, full):
+        raise BootError("the node is gone")
+    for name in ("good", "bad"):
+        (record,) = workspace.runs.glob(f"*-{name}")
+        assert {"junit.xml", "report.html", "provenance.json"} <= {
+            path.name for path in record.iterdir()
+        }
+    assert full.is_char_device()

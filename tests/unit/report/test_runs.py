@@ -160,9 +160,48 @@ def test_a_promised_suite_that_was_not_run_is_a_regression(runs: Runs) -> None:
                  {"suite": "xen", "reason": "not promised"}],
     )  # fmt: skip
     found = runs.compare(green, later)
-    assert found["new"] == ["docker"]
-    assert found["gone"] == ["docker::daemon", "docker::run", "docker::logs"]
-    runs.call("compare", green.path.name, "--fail-on-regression", code=1)
+    assert found["newly_failed"] == ["docker::daemon", "docker::run", "docker::logs"]
+    assert found["new"] == found["gone"] == []
+    assert runs.compare(later, green)["newly_passed"] == found["newly_failed"]
+    said = runs.call("compare", green.path.name, "--fail-on-regression", code=1).stdout
+    assert "newly failed       docker::run  not run: boot failed\n" in said
+    # Where neither knows its checks, the suite stands for them.
+    both = runs.make(checks=[], not_run=[{"suite": "docker", "reason": "x", "promised": True}])
+    assert (
+        "docker"
+        in runs.compare(both, runs.make(checks=[], not_run=both.data["not_run"]))["still_failed"]
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
+def test_records_of_somebody_else(runs: Runs) -> None:
+    runs.make()
+    runs.folder.chmod(0)
+    assert "cannot be read: Permission denied" in runs.call("list", code=3).stderr
+    runs.folder.chmod(0o755)
+
+
+def test_a_file_in_the_place_of_the_records(runs: Runs) -> None:
+    """Neither is taken for a workspace without runs."""
+    runs.folder.write_text("")
+    assert "cannot be read: Not a directory" in runs.call("list", code=3).stderr
+
+
+def test_what_ended_a_run_is_told(runs: Runs) -> None:
+    """A run that was killed, or broke, has less to compare: why comes first."""
+    green = runs.make()
+    error = {"class": "BootError", "message": "no login on the console\nlast lines", "hint": None}
+    broken = runs.make(error=error, result="error", exit_code=5, finished=False)
+    killed = runs.make(finished=False, pid=2**22 + 1,
+                       phases=[{"name": "boot", "status": "running", "seconds": None,
+                                "started": green.data["started"], "details": {}}])  # fmt: skip
+    said = runs.call("compare", green.path.name, broken.path.name).stdout.splitlines()
+    assert said[1] == f"{broken.path.name}: no login on the console"
+    said = runs.call("compare", green.path.name, killed.path.name).stdout.splitlines()
+    assert said[:2] == [
+        f"{green.path.name}: passed  ->  {killed.path.name}: killed",
+        f"{killed.path.name}: killed in boot",
+    ]
 
 
 def test_both_on_one_set_of_pins_is_flaky(runs: Runs) -> None:

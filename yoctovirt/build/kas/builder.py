@@ -108,7 +108,7 @@ def build(
     elif options.preflight:
         check_host(
             role, workspace, user, not list(build_dir.glob("tmp*")),
-            release=release, build_dir=build_dir, screen=screen,
+            release=release, build_dir=build_dir, caches=shared, screen=screen,
         )  # fmt: skip
     layers = workspace.path / "layers" / release
     make_folder(build_dir)
@@ -139,7 +139,7 @@ def build(
             )  # fmt: skip
             watch.status = status
     if status:
-        raise explain(said, status, build_log, layers=layers, build_dir=build_dir)
+        raise explain(said, status, build_log, layers=layers, build_dir=build_dir, caches=shared)
     figures = build_figures(said)
     wanted = options.bitbake.makes_image(config["target"])
     deploy = _find_deploy_dir(config, build_dir) if wanted else None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from yoctovirt.base.files import make_folder
+from yoctovirt.base.files import is_read_only, make_folder
 from yoctovirt.base.process import CommandLog
 from yoctovirt.build.kas.user import BuildUser
 from yoctovirt.config.workspace import Workspace
@@ -24,6 +24,8 @@ from yoctovirt.pins.sources import offline
 
 #: Seconds that a server has to accept a connection.
 CONNECT_SECONDS = 3.0
+#: In site.yml: where what a folder holds can be taken from without writing to it.
+_MIRRORS = {"DL_DIR": "source_mirrors", "SSTATE_DIR": "sstate_mirrors"}
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
@@ -33,9 +35,16 @@ def prepare_folders(
     """Make DL_DIR and SSTATE_DIR where they are not there, for *user* to write to.
 
     The workspace's own are handed over to the user; those that others share are not.
-    Raises InfrastructureError where the user cannot write to one of these.
+    Raises InfrastructureError where the user cannot write to one of these, or nobody can.
     """
     for name, folder in shared.items():
+        if is_read_only(folder):
+            mirrors = _MIRRORS[name]
+            raise InfrastructureError(
+                f"{name} is {folder}, on a file system that is mounted read-only",
+                f"mount it for writing, or name another folder in site.yml or by {name}; what is "
+                f"only to be read is a mirror: {mirrors}: [{folder}] in site.yml",
+            )
         is_new = not folder.exists()
         make_folder(folder)
         if is_new or folder.parent == workspace.path:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yoctovirt.base.files import free_bytes, human_bytes, is_read_only
 from yoctovirt.base.passing import is_passing
 from yoctovirt.build.kas.causes import Cause, find_cause
 from yoctovirt.build.kas.excerpt import MAX_LINES, bitbake_text, error_lines, last_words, read_log
@@ -143,11 +144,13 @@ def explain(
     *,
     layers: Path | None = None,
     build_dir: Path | None = None,
+    caches: Mapping[str, Path] | None = None,
 ) -> YoctovirtError:
     """Return the error for a kas that ended with *status*.
 
     Its ``details`` hold the failures for run.json. With *layers* and *build_dir* a recipe
-    that is missing is looked for in all layers that are checked out.
+    that is missing is looked for in all layers that are checked out. A full disk may be that
+    of *build_dir*, or of one of *caches* (DL_DIR, SSTATE_DIR): it is said what each has left.
     """
     text = bitbake_text(output)
     tasks = failed_tasks(output)
@@ -160,6 +163,7 @@ def explain(
         notes = _notes(general, layers, build_dir) if general else ()
         failures.append(Failure(lines[:MAX_LINES], general, notes=notes))
     known = [failure.cause for failure in failures]
+    places = {**({"build directory": build_dir} if build_dir else {}), **(caches or {})}
     parts = [failure.text() for failure in failures]
     if not tasks:
         parts.insert(0, f"kas ended with status {status} before a task was run")
@@ -173,8 +177,8 @@ def explain(
             "the first that is missing: 'bitbake -k --runall=fetch IMAGE' fetches all",
         )
     elif any(cause and cause.name in _EVERYWHERE for cause in known):
-        error = InfrastructureError("\n".join(["the disk became full during the build", *parts]),
-                                    whole)  # fmt: skip
+        head = "the disk became full during the build"
+        error = InfrastructureError("\n".join([head, *_room(places), *parts]), whole)
     elif _servers_failed(tasks, known, text):
         head = "sources could not be fetched: the network, or their servers, did not answer"
         error = InfrastructureError("\n".join([head, *parts]), f"{_advice(text)}{whole}",
@@ -185,6 +189,20 @@ def explain(
         error = BuildError("\n".join(parts), f"{_advice(text)}{whole}")
     error.details["failures"] = [failure.as_json() for failure in failures]
     return error
+
+
+def disk_failed(cause: Cause | None) -> bool:
+    """Whether it is a disk that could not be written, and no recipe or server."""
+    return cause is not None and cause.name in _EVERYWHERE
+
+
+def _room(places: Mapping[str, Path]) -> list[str]:
+    """Return what is left on the file system of each place: to see which is full."""
+    return [
+        f"    {name}: {human_bytes(free_bytes(path))} free at {path}"
+        + (", mounted read-only" if is_read_only(path) else "")
+        for name, path in places.items()
+    ]
 
 
 def _notes(cause: Cause, layers: Path | None, build_dir: Path | None) -> tuple[str, ...]:

@@ -74,7 +74,9 @@ def fetch(
     if options.container:
         box = open_container(options.container, role, workspace, config, shared, user, log)
     elif options.preflight:
-        check_host(role, workspace, user, fresh=False, release=release, screen=screen)
+        check_host(
+            role, workspace, user, fresh=False, release=release, caches=shared, screen=screen
+        )
     layers = workspace.path / "layers" / release
     build_dir = workspace.path / "fetch" / f"{role.name}-{release}"
     output_log = record / "fetch.log"
@@ -102,7 +104,9 @@ def fetch(
         )  # fmt: skip
     tasks = len(set(re.findall(r"recipe (\S+): task do_fetch: Started", said)))
     if status:
-        raise fetch_error(said, tasks, output_log) or explain(said, status, output_log)
+        raise fetch_error(said, tasks, output_log) or explain(
+            said, status, output_log, build_dir=build_dir, caches=shared
+        )
     after = _sources(shared["DL_DIR"])
     return Fetched(release, shared["DL_DIR"], tasks, len(after), len(after - before))
 

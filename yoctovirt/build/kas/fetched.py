@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yoctovirt.build.kas.failures import FailedTask, failed_tasks
+from yoctovirt.build.kas.failures import (
+    FailedTask,
+    disk_failed,
+    explain_tasks,
+    failed_tasks,
+)
 from yoctovirt.errors import BuildError, InfrastructureError, YoctovirtError
 
 #: Before what the fetcher runs; git's and wget's own words follow.
@@ -132,6 +137,8 @@ def fetch_error(output: str, recipes: int, build_log: Path) -> YoctovirtError | 
     tasks = failed_tasks(output)
     if not tasks or any(task.task != "do_fetch" for task in tasks):
         return None
+    if any(disk_failed(one.cause) for one in explain_tasks(tasks, output)):
+        return None  # no host is to blame
     missing = unfetched(tasks)
     lines = [f"{len(missing)} of {recipes} recipes could not be fetched; tried:"]
     for one in missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
 from pathlib import Path
 
 from yoctovirt.base.screen import Screen
@@ -30,8 +31,12 @@ def make_subject(
     fresh: bool,
     *,
     shown: str | None = None,
+    caches: Mapping[str, Path] | None = None,
 ) -> Subject:
-    """Return what the host is to be fit for; *shown* is the role's name where it differs."""
+    """Return what the host is to be fit for; *shown* is the role's name where it differs.
+
+    *caches* are DL_DIR and SSTATE_DIR, by their names.
+    """
     return Subject(
         role=role.name if shown is None else shown,
         builder="kas",
@@ -47,6 +52,7 @@ def make_subject(
         memory_mib=role.node.memory,
         guests=bool({"qemu", "xen"} & set(role.promises)),
         quick=role.name == "quick",
+        caches=caches or {},
     )
 
 
@@ -58,6 +64,7 @@ def check_host(
     *,
     release: str | None = None,
     build_dir: Path | None = None,
+    caches: Mapping[str, Path] | None = None,
     screen: Screen | None = None,
 ) -> None:
     """Raise for what this host lacks for a build of *role*, all of it in one error.
@@ -74,6 +81,7 @@ def check_host(
             account_of(user),
             build_dir or workspace.build_dir(role.name),
             fresh,
+            caches=caches,
         ),
         screen,
     )
