@@ -55,7 +55,7 @@ def test_hang_without_a_word(fresh: Yoctovirt, tmp_path: Path) -> None:
 
 def test_reset_loop(fresh: Yoctovirt) -> None:
     said = failed_boot(fresh, "--bootparams=rdinit=/bin/busybox -- reboot -f")
-    assert "the node restarts again and again (3 resets)" in said
+    assert "the node restarts again and again (3 times)" in said
 
 
 def test_guest_that_powers_itself_off(fresh: Yoctovirt) -> None:

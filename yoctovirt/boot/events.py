@@ -19,8 +19,10 @@ from typing import Any
 
 from yoctovirt.boot.qmp import short_path
 
-#: Resets by the guest itself after which it is said to restart again and again.
+#: Restarts by the guest itself after which it is said to restart again and again.
 RESET_LOOP = 3
+#: Seconds within which RESET is one restart: Linux tries several ways, and two may take effect.
+_ONE_RESTART = 0.5
 #: Events that are kept; QEMU may send some of them (RTC_CHANGE) without end.
 _KEPT = ("SHUTDOWN", "RESET", "POWERDOWN", "STOP", "RESUME", "SUSPEND", "WATCHDOG",
          "GUEST_PANICKED", "GUEST_CRASHLOADED", "BLOCK_IO_ERROR", "MEMORY_FAILURE")  # fmt: skip
@@ -104,9 +106,16 @@ class Events:
             return [entry for entry in self._events if entry["event"] == name]
 
     def resets(self) -> int:
-        """Return how often the guest has reset itself without that this was expected."""
+        """Return how often the guest has restarted itself without that this was expected."""
+        counted: list[float] = []
         with self._lock:
-            return sum(_is_reset(entry) and "expected" not in entry for entry in self._events)
+            for entry in self._events:
+                if not _is_reset(entry) or "expected" in entry:
+                    continue
+                # From the one that counts on: a loop of resets must not count as one restart.
+                if not counted or entry["time"] - counted[-1] >= _ONE_RESTART:
+                    counted.append(entry["time"])
+        return len(counted)
 
     def complaint(self) -> str | None:
         """Return what QEMU says is wrong with the guest, None where nothing is."""
@@ -117,7 +126,7 @@ class Events:
         if errors:
             return io_error(errors[-1]["data"])
         if self.resets() >= RESET_LOOP:
-            return f"the node restarts again and again ({self.resets()} resets)"
+            return f"the node restarts again and again ({self.resets()} times)"
         return None
 
     def how_ended(self) -> str | None:

@@ -65,6 +65,8 @@ class Resume:
 
         Raises NodeUnreachableError where QEMU ends over it, ResumeError where it takes too long.
         """
+        import paramiko  # noqa: F401  # a tenth of a second, which is QEMU's here
+
         deadline = Deadline(LOAD_SECONDS * node.state.timeout_scale)
         while node.qmp.execute("query-status")["status"] == "inmigrate":
             if deadline.expired:
