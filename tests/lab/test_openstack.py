@@ -31,6 +31,7 @@ def test_it_starts_from_saved_layers(running: Running) -> None:
         "nova",
         "neutron",
         "swift",
+        "cinder",
     ],
 )
 def test_suite(running: Running, suite: str) -> None:
@@ -46,7 +47,7 @@ def test_nothing_is_left_in_the_cloud(running: Running) -> None:
     """After the suites: what they make has their name, and is gone."""
     cloud = "openstack --os-cloud lab"
     for kind in ("user", "project", "image", "server", "flavor", "network", "port", "router",
-                 "container"):  # fmt: skip
+                 "container", "volume"):  # fmt: skip
         listed = running.lab.run("controller", f"{cloud} {kind} list -f value -c Name").split()
         assert [name for name in listed if name.startswith("yoctovirt-")] == []
 

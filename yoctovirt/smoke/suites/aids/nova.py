@@ -23,7 +23,7 @@ STATE = 120.0
 WORD = 150.0
 _MODULES = ("virtio_pci", "virtio_net", "virtio_blk")
 #: Not wget: that of a BusyBox that is linked statically with glibc may die while it resolves.
-_APPLETS = ("udhcpc", "nc", "sed", "tr", "head")
+_APPLETS = ("udhcpc", "nc", "sed", "tr", "head", "sync")
 
 #: What udhcpc calls with what a DHCP server gave (BusyBox: networking/udhcp).
 _DHCP = """#!/bin/sh
@@ -59,7 +59,22 @@ if [ -e /sys/class/net/eth0 ]; then
     echo "@WORD@ metadata ${uuid:-none: $(echo "$told" | head -n 1)}"
 fi
 echo "@WORD@ ready"
-while :; do sleep 60; done
+# A disk that is plugged in: says its sectors and what it holds, writes a word of its own.
+turn=0
+plugged=
+while :; do
+    sleep 2
+    if [ ! -b /dev/vdb ]; then
+        [ -z "$plugged" ] || echo "@WORD@ unplugged $turn"
+        plugged=
+    elif [ -z "$plugged" ]; then
+        plugged=yes
+        turn=$((turn + 1))
+        held=$(head -c 512 /dev/vdb | tr -d '\0\n')
+        printf '%-511s\n' "@WORD@-$turn" >/dev/vdb && sync && wrote=@WORD@-$turn || wrote=nothing
+        echo "@WORD@ volume $(cat /sys/block/vdb/size) wrote $wrote held" ${held:-nothing}
+    fi
+done
 """
 
 
@@ -76,9 +91,15 @@ def open_rest(node: SmokeNode, undo: Undo) -> Rest:
     return rest
 
 
-def removal(rest: Rest, kind: str, path: str, version: str = "", seconds: int = 60) -> str:
-    """Return a script that deletes *path* and waits until the service knows it no more."""
-    delete, look = rest.line("DELETE", kind, path, version), rest.line("GET", kind, path, version)
+def removal(
+    rest: Rest, kind: str, path: str, version: str = "", seconds: int = 60, shown: str = ""
+) -> str:
+    """Return a script that deletes *path* and waits until the service knows it no more.
+
+    *shown* is where it is looked for, where that is not *path*.
+    """
+    delete = rest.line("DELETE", kind, path, version)
+    look = rest.line("GET", kind, shown or path, version)
     return (
         f". {rest.cloud.openrc}\nend=$(($(date +%s) + {seconds}))\n"
         f"while :; do\n"

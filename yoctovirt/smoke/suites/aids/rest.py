@@ -66,7 +66,9 @@ try:
             sys.exit("the catalog has no public endpoint of type " + kind)
         headers = {"X-Auth-Token": session["token"], "Accept": "application/json"}
         if version:
-            headers["OpenStack-API-Version"] = kind + " " + version
+            # cinder calls itself "volume" there, whatever the catalog calls it.
+            known = {"volumev3": "volume", "block-storage": "volume"}.get(kind, kind)
+            headers["OpenStack-API-Version"] = known + " " + version
         body = sys.stdin.buffer.read() if method in ("POST", "PUT", "PATCH") else None
         if body is not None:
             binary = path.endswith("/file")
