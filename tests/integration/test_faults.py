@@ -21,6 +21,7 @@ def python_path(folder: Path) -> str:
     return f"{folder}:{os.environ.get('PYTHONPATH', '')}"
 
 
+@pytest.mark.faults
 def test_guest_that_never_shows_a_login(fresh: Yoctovirt) -> None:
     done = fresh.run("boot", "reference", "--bootparams=init=/bin/cat", "--login-timeout=25")
     assert done.returncode == 5, done.stdout + done.stderr
@@ -30,6 +31,7 @@ def test_guest_that_never_shows_a_login(fresh: Yoctovirt) -> None:
     assert run["phases"][-1]["status"] == "error"
 
 
+@pytest.mark.faults
 def test_guest_whose_sshd_does_not_answer(fresh: Yoctovirt) -> None:
     done = fresh.run(
         "smoke", "reference", "--bootparams=systemd.mask=ssh.service", "--ssh-timeout=6"
@@ -88,6 +90,7 @@ def test_interrupt_while_booting(fresh: Yoctovirt) -> None:
     assert run["phases"][-1]["status"] == "interrupted"
 
 
+@pytest.mark.faults
 def test_interrupt_of_a_ready_node(fresh: Yoctovirt) -> None:
     boot = fresh.start("boot", "reference", "--no-settle")
     wait_for(lambda: '"ready"' in fresh.run("nodes", "--json").stdout, 60, "the node is ready")
