@@ -135,7 +135,8 @@ def test_what_failed_comes_with_the_call_that_runs_it_again(tmp_path: Path) -> N
 def test_suites_that_were_left_out_stand_together(tmp_path: Path) -> None:
     folder = samples.green_run(tmp_path)
     reason = "not chosen with --suite"
-    left = [{"suite": name, "reason": reason} for name in ("cinder", "glance", "nova")]
+    chosen = ("cinder", "glance", "nova")
+    left: list[dict[str, object]] = [{"suite": name, "reason": reason} for name in chosen]
     left += [{"suite": "lxc", "reason": "the role does not promise it"}]
     left += [{"suite": "docker", "reason": reason, "promised": True}]
     samples.edit(folder, not_run=left)
