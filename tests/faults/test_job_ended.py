@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,34 @@ def ended(yv: Yoctovirt, reached: Callable[[Yoctovirt], bool], number: int) -> d
     assert ci.returncode == expected, output
     yv.assert_nothing_left()
     return yv.last_record()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_ended_while_a_bundle_is_unpacked(fresh: Yoctovirt, tmp_path: Path, number: int) -> None:
+    """What was unpacked until then is never taken for the image."""
+    bundle, there = tmp_path / "reference.tar.zst", Yoctovirt(tmp_path / "there")
+    assert fresh.run("bundle", "reference", "-o", str(bundle)).returncode == 0
+    unpacked = there.workspace / "bundles"
+    ci = there.start("ci", "--from", str(bundle))
+    wait_for(lambda: any(unpacked.glob(".*.tmp/deploy")), 60, "it is unpacked")
+    ci.send_signal(number)
+    output, _ = ci.communicate(timeout=90 * PATIENCE)
+    assert ci.returncode == (130 if number == signal.SIGTERM else -signal.SIGKILL), output
+    there.assert_nothing_left()
+    assert not list(unpacked.glob("[!.]*/"))
+    run = there.last_record()
+    phases = {phase["name"]: phase["status"] for phase in run["phases"]}
+    if number == signal.SIGTERM:
+        assert not list(unpacked.glob(".*.tmp"))
+        assert run["result"] == "interrupted"
+        assert phases == {"unpack": "interrupted", "boot": "not run", "smoke": "not run"}
+        assert (run["path"] / "junit.xml").read_text().count('type="NotRun"')
+        assert (run["path"] / "report.html").is_file()
+        assert there.run("verify", run["path"].name).returncode == 0
+    else:
+        assert (run["result"], phases) == ("running", {"unpack": "running"})
+        (listed,) = json.loads(there.run("runs", "list", "--json").stdout)
+        assert listed["result"] == "killed"
 
 
 def test_sigterm_in_the_boot(fresh: Yoctovirt) -> None:

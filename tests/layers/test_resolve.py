@@ -104,7 +104,11 @@ def test_the_shipped_results_are_of_these_pins() -> None:
     from yoctovirt.config.resolved import Results
 
     results, by_name = Results(), {role.name: role for role in ROLES}
-    states = {cell.key: results.state(by_name[cell.role], cell).kind for cell in MADE_FOR}
+    featured = [cell for role in ROLES for cell in results.featured(role)]
+    with_sbom = {cell.release for cell in featured if "sbom" in cell.features}
+    assert with_sbom == {"kirkstone", "scarthgap", "wrynose"}
+    cells = [*MADE_FOR, *featured]
+    states = {cell.key: results.state(by_name[cell.role], cell).kind for cell in cells}
     bad = {key: kind for key, kind in states.items() if kind in ("stale", "fails")}
     assert not bad, f"run 'yoctovirt pins resolve --all' and commit the results: {bad}"
 

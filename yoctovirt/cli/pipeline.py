@@ -59,7 +59,7 @@ from yoctovirt.cli.complete import machine_names, release_names, role_names, sui
     type=click.IntRange(1),
     default=12,
     show_default=True,
-    help="A build may take so long.",
+    help="A job may take so long (one that tests 4 at most, one on hosted runners of GitHub 6).",
 )
 @click.pass_context
 def command(
@@ -102,7 +102,7 @@ def command(
     choices = Choices(
         image, build_runner, test_runner, kvm, store, setup or SETUP, suites, hours=hours
     )
-    jobs = jobs_of(choose_cells(known, releases, machines), choices)
+    jobs = jobs_of(choose_cells(known, releases, machines), choices, service)
     text = pipeline_text(service, jobs, choices, command_line())
     if output is None:
         click.echo(text, nl=False)

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from yoctovirt.report.shown import left_out
+
 _COLOURS = {"passed": "green", "ok": "green", "failed": "red", "error": "red"}
 
 
@@ -22,4 +24,7 @@ def print_verdicts(run: dict[str, Any]) -> None:
             tail = first if outcome != "passed" else check["title"]
             click.echo(f"{mark} {check['id']:{width}} {check['seconds']:6.1f} s  {tail[:110]}")
     for left in run["not_run"]:
-        click.echo(f"{'NOT RUN':8} {left['suite']}: {left['reason']}")
+        if left.get("promised"):
+            click.echo(f"{'NOT RUN':8} {left['suite']}: {left['reason']}")
+    for reason, names in left_out(run).items():
+        click.echo(f"{'NOT RUN':8} {', '.join(names)}: {reason}")

@@ -86,11 +86,11 @@ def _gitlab(jobs: Sequence[Job], choices: Choices) -> dict[str, Any]:
     }
     for job in jobs:
         entry: dict[str, Any] = {"stage": job.kind}
-        runner = choices.build_runner if job.kind == "build" else choices.test_runner
+        runner = choices.runner_of(job.kind)
         if runner:
             entry["tags"] = [runner]
         entry["rules"] = [{"if": scheduled, "when": "never"}, {"when": "on_success"}]
-        entry["timeout"] = f"{choices.hours_of(job.kind)}h"
+        entry["timeout"] = f"{choices.hours_of(job.kind, 'gitlab')}h"
         entry["needs"] = [{"job": job.needs, "artifacts": True}] if job.needs else []
         if job.kind == "build" and not choices.store:
             entry["cache"] = {
@@ -176,12 +176,11 @@ def _run(title: str, job: Job) -> dict[str, Any]:
 
 
 def _github_job(job: Job, choices: Choices) -> dict[str, Any]:
-    runner = choices.build_runner if job.kind == "build" else choices.test_runner
+    runner = choices.runner_of(job.kind)
     entry: dict[str, Any] = {
         "if": _ONCE,
         "runs-on": runner or "ubuntu-24.04",
-        # Hosted runners end a job after six hours.
-        "timeout-minutes": 60 * choices.hours_of(job.kind) if runner else 360,
+        "timeout-minutes": 60 * choices.hours_of(job.kind, "github"),
     }
     if job.needs:
         entry["needs"] = [job.needs]
@@ -249,26 +248,28 @@ def _jenkins(jobs: Sequence[Job], choices: Choices) -> str:
 
 
 def _jenkins_stage(job: Job, choices: Choices) -> list[str]:
-    runner = choices.build_runner if job.kind == "build" else choices.test_runner
-    hours = choices.hours_of(job.kind)
+    runner = choices.runner_of(job.kind)
+    hours = choices.hours_of(job.kind, "jenkins")
     lines = [
         f"stage({_groovy(job.name)}) {{",
         *(["  when { triggeredBy 'TimerTrigger' }"] if job.kind == "pins" else []),
         *(f"  {line}" for line in _agent(runner, choices, job)),
-        f"  options {{ timeout(time: {hours}, unit: 'HOURS') }}",
         "  environment {",
         f'    YOCTOVIRT_WORKSPACE = "${{env.WORKSPACE}}/{WORKSPACE}"',
         "  }",
         "  steps {",
+        # Not as an option of the stage: that one counts from when an agent is waited for.
+        f"    timeout(time: {hours}, unit: 'HOURS') {{",
         # The folder of an agent stays from build to build, and so do the caches in it.
-        f"    sh 'rm -rf {WORKSPACE}/runs {BUNDLES} {LOCKS}'",
-        "    checkout scm",
-        *([f"    unstash {_groovy(job.needs)}"] if job.needs else []),
-        "    sh '''#!/bin/bash -e",
-        *(f"    {_in_triple_quotes(line)}" for line in job.script),
-        "    '''",
-        *([f"    stash name: {_groovy(job.name)}, includes: 'bundles/**'"]
+        f"      sh 'rm -rf {WORKSPACE}/runs {BUNDLES} {LOCKS}'",
+        "      checkout scm",
+        *([f"      unstash {_groovy(job.needs)}"] if job.needs else []),
+        "      sh '''#!/bin/bash -e",
+        *(f"      {_in_triple_quotes(line)}" for line in job.script),
+        "      '''",
+        *([f"      stash name: {_groovy(job.name)}, includes: 'bundles/**'"]
           if job.kind == "build" else []),
+        "    }",
         "  }",
     ]  # fmt: skip
     if job.kind != "pins":

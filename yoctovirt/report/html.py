@@ -20,7 +20,16 @@ from yoctovirt.errors import combined_exit_code
 from yoctovirt.report.bootline import boot_view
 from yoctovirt.report.load import load_run, tail
 from yoctovirt.report.sbom import sbom_view
-from yoctovirt.report.shown import LOG_BYTES, OUTCOMES, Part, by_suite, checks_view, with_messages
+from yoctovirt.report.shown import (
+    LOG_BYTES,
+    OUTCOMES,
+    Part,
+    again,
+    by_suite,
+    checks_view,
+    left_out,
+    with_messages,
+)
 from yoctovirt.report.text import Budget, plain
 from yoctovirt.report.timeline import build_view
 
@@ -94,6 +103,7 @@ def render_html(*folders: Path, page: Path | None = None) -> str:
         counts=[(kind, sum(c["outcome"] == kind for c in checks)) for kind in OUTCOMES],
         checks=checks,
         bad=[check for check in checks if check["outcome"] != "passed"],
+        again=again(checks),
         suites=by_suite(checks),
         nodes=nodes,
         names=names,
@@ -156,7 +166,7 @@ def _part(part: Part, budget: Budget) -> dict[str, Any]:
         "timeline": _timeline(part.run),
         "view": build_view(part.folder),
         "sbom": sbom_view(part.folder),
-        "left_out": [left for left in part.run["not_run"] if not left.get("promised")],
+        "left_out": left_out(part.run),
         "logs": _logs(part.folder, broken, budget),
     }
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from yoctovirt.base.process import paste_form
 from yoctovirt.report.console import console_around
 from yoctovirt.report.load import COMMANDS_FILE, load_node_commands, tail
 from yoctovirt.report.text import Budget
@@ -85,6 +86,33 @@ def by_suite(checks: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
     for check in checks:
         suites.setdefault(check["suite"], []).append(check)
     return dict(sorted(suites.items(), key=lambda item: (item[0] != "base", item[0])))
+
+
+def again(checks: Sequence[dict[str, Any]]) -> str:
+    """Return the call that runs the first of *checks* that did not pass once more, alone.
+
+    Empty where all passed, and where more than one node has to run before.
+    """
+    bad = next((check for check in checks if check["outcome"] != "passed"), None)
+    nodes = bad["part"].run["nodes"] if bad else []
+    if bad is None or len(nodes) != 1:
+        return ""
+    # A host of nodes.yml has its own name, a node that was booted here is booted anew.
+    name = nodes[0]["name"] if nodes[0]["accelerator"] == "none" else nodes[0]["role"]
+    bundle = next((phase["details"].get("bundle") for phase in bad["part"].run["phases"]), None)
+    if not (name or bundle):
+        return ""
+    target = ["--from", bundle] if bundle else [name]
+    return paste_form(["yoctovirt", "smoke", *target, "--check", bad["id"]])
+
+
+def left_out(run: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the suites that nobody promised and that were not run, by the reason."""
+    found: dict[str, list[str]] = {}
+    for left in run["not_run"]:
+        if not left.get("promised"):
+            found.setdefault(left["reason"], []).append(left["suite"])
+    return found
 
 
 def _check(part: Part, check: dict[str, Any], budget: Budget) -> dict[str, Any]:

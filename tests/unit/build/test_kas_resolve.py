@@ -64,6 +64,14 @@ def test_a_cell_that_resolves_is_stored_and_asked_once(poky: FakePoky) -> None:
     assert (poky.control / "seen.json").exists()
 
 
+def test_a_role_alone_is_the_cells_that_it_is_made_for(poky: FakePoky) -> None:
+    """Each other cell is minutes of bitbake, or a release whose layers nobody has."""
+    assert poky.call("pins", "resolve", "--role", "mine").returncode == 0
+    assert set(stored(poky)) == {CELL}
+    assert poky.call("pins", "resolve", "--role", "mine", "--release", "scarthgap").returncode == 0
+    assert set(stored(poky)) == {CELL, "mine/scarthgap/qemuarm64"}
+
+
 def test_a_change_of_the_role_makes_it_stale(poky: FakePoky) -> None:
     assert poky.call(*CHOICE).returncode == 0
     source = poky.workspace / "kas/inc/mine.yml"

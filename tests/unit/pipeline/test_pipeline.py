@@ -30,6 +30,9 @@ CALLS = {
     "setup": ("quick", "--setup", "pip install 'yoctovirt'", "--setup", "echo \"it's\" \\'''"),
 }  # fmt: skip
 
+#: How a script limits itself: SIGTERM, and SIGKILL so long after it.
+OWN_LIMIT = re.compile(r"timeout --preserve-status --kill-after=(?P<kill>\d+)m (?P<minutes>\d+)m")
+
 
 def made(service: str, *arguments: str) -> str:
     done = CliRunner().invoke(cli, ["pipeline", service, *arguments], catch_exceptions=False)
@@ -64,9 +67,10 @@ def test_it_fits_the_schema_of_its_service(service: str, call: str) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_all_services_run_the_same(call: str) -> None:
-    """So that running the scripts of one of them shows the others."""
+    """So that running the scripts of one of them shows the others; only their limits differ."""
     found = {name: scripts(name, made(name, *CALLS[call])) for name in (*SCHEMAS, "jenkins")}
-    jobs = {name: {job: text.strip() for job, text in one.items() if job != "update-pins"}
+    jobs = {name: {job: OWN_LIMIT.sub("timeout", text).strip()
+                   for job, text in one.items() if job != "update-pins"}
             for name, one in found.items()}  # fmt: skip
     assert jobs["gitlab"] == jobs["github"] == jobs["jenkins"]
     assert jobs["gitlab"]
@@ -78,6 +82,67 @@ def test_all_services_run_the_same(call: str) -> None:
                 ["bash", "-n"], input=script, capture_output=True, text=True, check=False
             )
             assert check.returncode == 0, check.stderr
+
+
+def limits(service: str, *arguments: str) -> dict[str, tuple[int, int]]:
+    """Return of each job that builds or tests: limit of the job, limit of its script; minutes."""
+    text = made(service, *arguments)
+    if service == "github":
+        jobs = yaml.safe_load(text)["jobs"]
+        whole = {name: job["timeout-minutes"] for name, job in jobs.items()}
+    elif service == "gitlab":
+        whole = {name: 60 * int(job["timeout"].removesuffix("h"))
+                 for name, job in yaml.safe_load(text).items()
+                 if isinstance(job, dict) and "timeout" in job}  # fmt: skip
+    else:
+        # What counts from the step on: an option of the stage would count the wait for an agent.
+        step = r"'([^']+)'(?s:.*?)\n +steps \{\n +timeout\(time: (\d+), unit: 'HOURS'\) \{\n"
+        stages = [re.match(step, stage) for stage in re.split(r"(?m)^ *stage\(", text)]
+        whole = {one[1]: 60 * int(one[2]) for one in stages if one}
+    found = {}
+    for name, script in scripts(service, text).items():
+        if name == "update-pins":
+            continue
+        (own,) = OWN_LIMIT.finditer(script)
+        assert script[own.end() :].startswith(" yoctovirt ci "), "what writes the record"
+        found[name] = (whole[name], int(own["minutes"]) + int(own["kill"]))
+    return found
+
+
+@pytest.mark.parametrize("call", [*CALLS, "short", "shortest"])
+@pytest.mark.parametrize("service", [*SCHEMAS, "jenkins"])
+def test_scripts_end_before_their_jobs_do(service: str, call: str) -> None:
+    """Else the service kills the job, and its record is not closed: also by SIGKILL in time."""
+    more = {"short": ("quick", "--hours", "5"), "shortest": ("quick", "--hours", "1")}
+    found = limits(service, *{**CALLS, **more}[call])
+    assert {name.split("-")[0] for name in found} == {"build", "test"}
+    for name, (job, script) in found.items():
+        assert 0 < script <= job - 20, name
+
+
+@pytest.mark.parametrize(
+    ("service", "arguments", "build", "test"),
+    [
+        ("github", (), 6, 4),  # hosted runners end a job after six hours, whatever its file says
+        ("github", ("--hours", "30"), 6, 4),
+        ("github", ("--hours", "5"), 5, 4),
+        ("github", ("--build-runner", "big"), 12, 4),
+        ("github", ("--build-runner", "big", "--hours", "30"), 30, 4),
+        ("github", ("--test-runner", "kvm", "--hours", "30"), 6, 4),
+        ("gitlab", (), 12, 4),
+        ("gitlab", ("--hours", "3"), 3, 3),  # hosted runners of GitLab.com
+        ("jenkins", (), 12, 4),
+        ("jenkins", ("--hours", "30"), 30, 4),
+    ],
+)
+def test_the_limits_of_the_jobs(
+    service: str, arguments: tuple[str, ...], build: int, test: int
+) -> None:
+    found = limits(service, "reference", *arguments)
+    assert found == {
+        "build-reference-qemux86-64": (60 * build, 60 * build - 20),
+        "test-reference-qemux86-64": (60 * test, 60 * test - 20),
+    }
 
 
 def test_a_matrix() -> None:

@@ -84,7 +84,7 @@ def test_a_green_run(tmp_path: Path) -> None:
     assert "https://git.example.invalid/meta-virtualization" in shown.text
     assert "no commit" in shown.text
     assert "scarthgap" in shown.text
-    assert "lxc: the role does not promise it" in shown.text
+    assert "the role does not promise it: lxc" in shown.text
     assert "systemd: degraded, failed units: snmpd.service" in shown.text
 
 
@@ -102,6 +102,48 @@ def test_a_red_run_shows_what_failed_before_what_passed(tmp_path: Path) -> None:
     assert {"check-docker--daemon", "check-docker--run", "check-base--kernel"} <= set(shown.ids)
     # The list of failed checks need not be told again by the error.
     assert "2 of 5 checks failed" not in text
+
+
+def test_what_failed_comes_with_the_call_that_runs_it_again(tmp_path: Path) -> None:
+    def told(folder: Path) -> str:
+        found = re.search(r"Run (it|the first) again: (.*)\n", page(folder).text)
+        return f"{found[1]}: {found[2]}" if found else ""
+
+    red = samples.red_run(tmp_path / "red")
+    call = f"yoctovirt smoke reference --check {samples.FAILED}"
+    assert told(red) == f"the first: {call}"
+    run = json.loads((red / "run.json").read_text())
+    bad = next(check for check in run["checks"] if check["outcome"] == "failed")
+    samples.edit(red, checks=[{**bad, "id": "own::text[a b]"}])
+    assert told(red) == "it: yoctovirt smoke reference --check 'own::text[a b]'"
+    samples.edit(red, checks=run["checks"], nodes=[{**run["nodes"][0], "name": "beside"}])
+    assert told(red) == f"the first: {call}", "the role is booted for it"
+    host = {**run["nodes"][0], "name": "edge-1", "accelerator": "none"}
+    samples.edit(red, nodes=[host])
+    assert told(red) == f"the first: {call}".replace("reference", "edge-1")
+    samples.edit(red, nodes=[{**host, "role": None}])
+    assert "edge-1" in told(red)
+    samples.edit(red, nodes=[{**run["nodes"][0], "role": None}])
+    assert told(red) == "", "an image that somebody named"
+    unpack = {**run["phases"][0], "name": "unpack", "details": {"bundle": "/a b/x.tar.zst"}}
+    samples.edit(red, nodes=run["nodes"], phases=[unpack, *run["phases"][1:]])
+    assert told(red) == f"the first: {call}".replace("reference", "--from '/a b/x.tar.zst'")
+    assert told(samples.green_run(tmp_path / "green")) == ""
+    assert told(samples.pair_run(tmp_path / "pair")) == "", "two nodes have to run before"
+
+
+def test_suites_that_were_left_out_stand_together(tmp_path: Path) -> None:
+    folder = samples.green_run(tmp_path)
+    reason = "not chosen with --suite"
+    chosen = ("cinder", "glance", "nova")
+    left: list[dict[str, object]] = [{"suite": name, "reason": reason} for name in chosen]
+    left += [{"suite": "lxc", "reason": "the role does not promise it"}]
+    left += [{"suite": "docker", "reason": reason, "promised": True}]
+    samples.edit(folder, not_run=left)
+    text = page(folder).text
+    assert "not chosen with --suite: cinder, glance, nova\n" in text
+    assert "the role does not promise it: lxc\n" in text
+    assert "docker: not chosen with --suite" in text[: text.index("cinder")], "that is wrong"
 
 
 def test_a_run_whose_boot_failed_says_why_and_shows_the_console(tmp_path: Path) -> None:

@@ -119,10 +119,14 @@ def test_a_run_whose_process_is_gone_was_killed(runs: Runs) -> None:
 def test_show(runs: Runs) -> None:
     runs.make()
     red = runs.make(red=True)
+    left = [{"suite": name, "reason": "not chosen with --suite"} for name in ("lxc", "nova")]
+    red.data["not_run"] = [{"suite": "xen", "reason": "no node", "promised": True}, *left]
+    red.save()
     shown = runs.call("show").stdout
     assert shown.startswith(f"{red.path.name}: failed in ")
     assert "exit code 1" in shown
     assert "FAILED   docker::daemon" in shown
+    assert "NOT RUN  xen: no node\nNOT RUN  lxc, nova: not chosen with --suite\n" in shown
     assert "layer      poky aaaaaaaaaaaa" in shown
     assert json.loads(runs.call("show", red.path.name, "--json").stdout) == red.data
     assert str(red.path) in runs.call("show", str(red.path)).stdout
