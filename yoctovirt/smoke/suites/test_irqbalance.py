@@ -8,6 +8,7 @@ import pytest
 
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
+from yoctovirt.smoke.suites.aids.daemons import why_none_runs
 from yoctovirt.smoke.suites.aids.waiting import until
 
 UNITS = ("irqbalance.service",)
@@ -48,8 +49,9 @@ def test_daemon(node: SmokeNode, cpus: list[int]) -> None:
     if len(cpus) < 2:
         _says_useless(node)
         return
-    running = until(node, "pidof irqbalance", 20)
-    assert running.ok, f"irqbalance does not run, and there are {len(cpus)} CPUs"
+    until(node, "pidof irqbalance", 20)
+    wrong = why_none_runs(node, "irqbalance")
+    assert not wrong, f"irqbalance does not run, and there are {len(cpus)} CPUs: {wrong}"
 
 
 def test_policy(node: SmokeNode, cpus: list[int]) -> None:
