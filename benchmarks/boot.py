@@ -11,7 +11,6 @@ cold. ``boot.py [PYTHON]`` takes a Python that has labgrid; without it labgrid i
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import socket
 import statistics
@@ -23,8 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labgrid_venv import labgrid_python
 from oeqa_place import oeqa_in
+from peers import as_installed, ask, python_with
 
 ROUNDS = 3
 PEER = Path(__file__).with_name("labgrid_boot.py")
@@ -34,15 +33,13 @@ BOOT = ("--detach", "--no-kvm", "--no-settle")
 
 def yoctovirt(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "yoctovirt", "--workspace", str(workspace), *arguments]
-    # As installed: with its bytecode.
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(argv, env=env, check=False, text=True, capture_output=True)
+    done = subprocess.run(argv, env=as_installed(), check=False, text=True, capture_output=True)
     assert done.returncode == 0, f"{shlex.join(argv)}\n{done.stdout}{done.stderr}"
     return done
 
 
 def ours(workspace: Path, role: str, *options: str) -> float:
-    """Return the seconds until *role* is booted; each of its nodes has run a command by then."""
+    """Return the seconds until *role* is booted; that its nodes run commands is looked at then."""
     start = time.perf_counter()
     said = yoctovirt(workspace, "boot", role, *options).stderr
     taken = time.perf_counter() - start
@@ -108,13 +105,8 @@ def raw(command: list[str], deploy: Path) -> float:
 def labgrids(command: list[str], deploy: Path, python: str) -> float:
     asked = {"argv": command, "key": str(deploy / "id_ed25519"), "port": free_port()}
     argv = [python, str(PEER), json.dumps(asked)]
-    done = subprocess.run(argv, check=False, text=True, capture_output=True)
-    if done.returncode != 0:
-        # A peer that fails has no time; ours are still worth being seen.
-        print(f"labgrid failed, no figure of it:\n{(done.stdout + done.stderr)[-1500:]}")
-        return float("nan")
-    taken: float = json.loads(done.stdout.splitlines()[-1])
-    return taken
+    taken: float | None = ask("labgrid", argv)
+    return float("nan") if taken is None else taken
 
 
 def rounds(runs: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
@@ -134,7 +126,7 @@ def ratio(took: dict[str, list[float]], one: str, other: str) -> float:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        python = labgrid_python(Path(folder), sys.argv[1:])
+        python = python_with("labgrid", Path(folder), sys.argv[1:])
         oeqa = oeqa_in(Path(folder))
         workspace = Path(folder) / "workspace"
         workspace.mkdir()

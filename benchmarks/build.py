@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from peers import as_installed
+
 COLD_ROUNDS = 4
 NOOP_ROUNDS = 5
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,8 +41,7 @@ class Ours:
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
         self._argv = [sys.executable, "-m", "yoctovirt", "--workspace", str(workspace)]
-        # As installed: with its bytecode, which the first build writes.
-        self._env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        self._env = as_installed()  # the first build writes the bytecode
         if os.geteuid() == 0:
             self._env.setdefault("YOCTOVIRT_BUILD_USER", "yoctovirt-build")
 

@@ -8,7 +8,6 @@ oeqa's QemuRunner is a peer, too; it comes to no node that runs, and boots its o
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -17,8 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from labgrid_venv import labgrid_python
 from oeqa_place import Oeqa, oeqa_in
+from peers import ask, python_with
 
 from yoctovirt.boot.node import Node, find_node
 from yoctovirt.boot.results import CommandResult
@@ -59,13 +58,8 @@ def labgrids(node: Node, python: str) -> dict[str, list[float]]:
     prompt = r"(?:\x1b\[\?2004h)?(?:root@\S+:~# |[/~]\S* # )"
     argv = [python, str(PEER), str(node.serial.socket_path), str(address.port),
             str(address.key), str(ROUNDS), prompt]  # fmt: skip
-    done = subprocess.run(argv, check=False, text=True, capture_output=True)
-    if done.returncode != 0:
-        # A peer that fails has no time; ours are still worth being seen.
-        print(f"labgrid failed, no figure of it:\n{(done.stdout + done.stderr)[-1500:]}")
-        return {"serial": [], "ssh": []}
-    found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    found: dict[str, list[float]] | None = ask("labgrid", argv)
+    return found or {"serial": [], "ssh": []}
 
 
 def compare(node: Node, python: str, oeqa: Oeqa | None) -> None:
@@ -98,7 +92,7 @@ def main() -> None:
         folder, name = Path(temporary) / "workspace", "reference"
         if len(sys.argv) > 2:
             folder, name = Path(sys.argv[1]), sys.argv[2]
-        python = labgrid_python(Path(temporary), sys.argv[3:])
+        python = python_with("labgrid", Path(temporary), sys.argv[3:])
         oeqa = oeqa_in(Path(temporary))
         own = len(sys.argv) < 3
         try:

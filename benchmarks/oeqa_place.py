@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from peers import ask, python_with
 
 from yoctovirt.base.process import CommandLog
 from yoctovirt.base.screen import Screen
@@ -42,13 +43,8 @@ class Oeqa:
             "commands": commands,
         }
         argv = [self.python, str(PEER), json.dumps(asked)]
-        done = subprocess.run(argv, check=False, text=True, capture_output=True)
-        if done.returncode != 0:
-            # A peer that fails has no time; ours are still worth being seen.
-            print(f"oeqa failed, no figure of it:\n{(done.stdout + done.stderr)[-1500:]}")
-            return {"cold": float("nan"), "serial": [], "ssh": []}
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        found: dict[str, Any] | None = ask("oeqa", argv)
+        return found or {"cold": float("nan"), "serial": [], "ssh": []}
 
 
 def oeqa_in(folder: Path) -> Oeqa | None:
@@ -60,10 +56,7 @@ def oeqa_in(folder: Path) -> Oeqa | None:
     except YoctovirtError as exc:
         print(f"without oeqa, whose layer is not at hand: {exc}")
         return None
-    venv = folder / "oeqa"
-    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-    python = str(venv / "bin" / "python")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "qemu.qmp"], check=True)
+    python = python_with("qemu.qmp", folder)
     find = "import os, qemu.qmp; print(os.path.dirname(qemu.qmp.__file__))"
     said = subprocess.run([python, "-c", find], check=True, text=True, capture_output=True)
     return Oeqa(python, folder / "layers" / poky.name, Path(said.stdout.strip()))

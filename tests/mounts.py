@@ -10,14 +10,21 @@ from pathlib import Path
 
 import pytest
 
-#: In a container root may not be able to, either.
-_CAN = (
-    os.geteuid() == 0
-    and not subprocess.run(
-        ["unshare", "--mount", "true"], capture_output=True, check=False
-    ).returncode
-)
-needs_root = pytest.mark.skipif(not _CAN, reason="nothing can be mounted here")
+#: A mount namespace, and a PID namespace: what serves a file system in it ends with it.
+APART = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+
+def why_no_mounts() -> str | None:
+    """Return why nothing can be mounted here, None where it can."""
+    if os.geteuid() != 0:
+        return "mounting needs root"
+    probe = [*APART, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    done = subprocess.run(probe, capture_output=True, text=True, check=False)
+    return f"nothing can be mounted here: {done.stderr.strip()}" if done.returncode else None
+
+
+NO_MOUNTS = why_no_mounts()
+mounts = pytest.mark.skipif(NO_MOUNTS is not None, reason=NO_MOUNTS or "")
 
 
 @contextmanager

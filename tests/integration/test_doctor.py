@@ -20,25 +20,11 @@ import jsonschema
 import pytest
 
 import yoctovirt.doctor
+from tests.mounts import APART, mounts
 
 OURS = [sys.executable, "-m", "yoctovirt"]
-#: A mount namespace, and a PID namespace: what serves a file system in it ends with it.
-APART = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
 SCHEMA = Path(yoctovirt.doctor.__file__).with_name("doctor.schema.json")
 BUILD_USER = "nobody"
-
-
-def why_no_mounts() -> str | None:
-    """Return why nothing can be mounted here, None where it can."""
-    if os.geteuid() != 0:
-        return "mounting needs root"
-    probe = [*APART, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    done = subprocess.run(probe, capture_output=True, text=True, check=False)
-    return f"nothing can be mounted here: {done.stderr.strip()}" if done.returncode else None
-
-
-NO_MOUNTS = why_no_mounts()
-mounts = pytest.mark.skipif(NO_MOUNTS is not None, reason=NO_MOUNTS or "")
 
 
 @pytest.fixture

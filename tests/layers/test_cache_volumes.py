@@ -9,9 +9,9 @@ import pytest
 
 from tests.integration.conftest import Yoctovirt, wait_for
 from tests.layers.conftest import Places
-from tests.mounts import needs_root, volume
+from tests.mounts import mounts, volume
 
-pytestmark = [pytest.mark.layers, pytest.mark.timeout(2400), needs_root]
+pytestmark = [pytest.mark.layers, pytest.mark.timeout(2400), mounts]
 
 FOLDERS = {"DL_DIR": "downloads", "SSTATE_DIR": "sstate-cache"}
 

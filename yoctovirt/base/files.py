@@ -75,18 +75,21 @@ def make_folder(path: Path, mode: int = 0o777) -> Path:
     return path
 
 
+def nearest(path: Path) -> Path:
+    """Return *path*, or the first folder above it that is there."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
 def free_bytes(path: Path) -> int:
     """Bytes that the user may still write on the file system that holds *path*."""
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free
+    return shutil.disk_usage(nearest(path)).free
 
 
 def is_read_only(path: Path) -> bool:
     """Whether the file system that holds *path*, or is to hold it, is mounted read-only."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    return bool(os.statvfs(nearest(path)).f_flag & os.ST_RDONLY)
 
 
 def tree_bytes(path: Path) -> int:

@@ -125,8 +125,8 @@ class Events:
         errors = self.seen("BLOCK_IO_ERROR")
         if errors:
             return io_error(errors[-1]["data"])
-        if self.resets() >= RESET_LOOP:
-            return f"the node restarts again and again ({self.resets()} times)"
+        if (times := self.resets()) >= RESET_LOOP:
+            return f"the node restarts again and again ({times} times)"
         return None
 
     def how_ended(self) -> str | None:

@@ -11,7 +11,7 @@ import re
 import secrets
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from yoctovirt.base.files import Lock, holder
 from yoctovirt.boot.console import Console
 from yoctovirt.boot.results import CommandResult, CommandTimeoutError, NodeUnreachableError
 from yoctovirt.boot.signs import LOGIN, console_tail
+from yoctovirt.boot.subshell import in_subshell, needs_its_own
 
 #: No echo, no line wrap, no prompt, no bracketed paste; no lines of the kernel or of
 #: systemd (its signal RTMIN+21) in between.
@@ -65,6 +66,7 @@ class SerialShell:
         self._scale = scale
         self._console: Console | None = None
         self._ready = False  # whether our shell waits for a command
+        self._standing = False  # whether that is one that we started for the session's commands
 
     @contextmanager
     def session(self, console: Console | None = None) -> Iterator[Console]:
@@ -80,9 +82,11 @@ class SerialShell:
             try:
                 yield self._console
             finally:
+                if self._ready and self._standing:
+                    self._leave(self._console)
                 if console is None:
                     self._console.close()
-                self._console, self._ready = None, False
+                self._console, self._ready, self._standing = None, False, False
         finally:
             lock.release()
 
@@ -162,7 +166,7 @@ class SerialShell:
                 self.log_in(console, asked=False)
             self._ready = False
             word = self._word(console, script)
-            yield Talk(console, script, word, deadline, interrupted=self.interrupted)
+            yield Talk(console, script, f"sh -c {word} 2>&1", deadline, self.interrupted)
             self._ready = True
 
     def run(self, command: str, timeout: float = 60.0) -> CommandResult:
@@ -174,6 +178,11 @@ class SerialShell:
         with self.session() as console:
             if not self._ready:
                 self.log_in(console, asked=False)
+                self._ready = self._standing = False
+            elif not self._standing:
+                # Not for a session's first command: most have no other.
+                self._ready = False
+                self._stand(console)
             self._ready = False
             result = self._run(console, command, timeout * self._scale)
             # As long as nobody else has the console our shell stands there.
@@ -181,10 +190,36 @@ class SerialShell:
             return result
 
     def _run(self, console: Console, command: str, seconds: float) -> CommandResult:
+        word = self._word(console, command)
+        deadline = Deadline(seconds)
+        if self._standing and not needs_its_own(command):
+            line = in_subshell(word)
+            return Talk(console, command, line, deadline, self.interrupted, piped=False).finish()
         # As over SSH, the command has no input.
-        script = f"sh -c {self._word(console, command)} </dev/null 2>&1"
-        with_input = Talk(console, command, "", Deadline(seconds), script, self.interrupted)
-        return with_input.finish()
+        line = f"sh -c {word} </dev/null 2>&1"
+        return Talk(console, command, line, deadline, self.interrupted).finish()
+
+    def _stand(self, console: Console) -> None:
+        """Start an ``sh`` for the commands of this session, with a pipe as its output.
+
+        Ctrl-C ends it with the command that runs, and the login shell is there again.
+        """
+        nonce = secrets.token_hex(6)
+        console.sendline(f"{{ echo 'yv-''stands-{nonce}'; exec sh; }} 2>&1 | cat")
+        self._standing = self._heard(console, f"yv-stands-{nonce}\r*\n", 10)
+        if not self._standing:
+            console.send("\x03")
+            self.log_in(console, asked=False)
+
+    def _leave(self, console: Console) -> None:
+        """Give the console back to the login shell; what it has not read by then is lost."""
+        nonce = secrets.token_hex(6)
+        with suppress(OSError):
+            console.sendline(f"exec echo 'yv-''left-{nonce}'")
+            self._heard(console, f"yv-left-{nonce}", 5)
+
+    def _heard(self, console: Console, pattern: str, seconds: float) -> bool:
+        return console.expect([pattern, EOF, TIMEOUT], timeout=seconds * self._scale) == 0
 
     def _word(self, console: Console, command: str) -> str:
         """Return *command* as one word of the shell; a long one is sent first."""
@@ -205,17 +240,17 @@ class SerialShell:
 class Talk:
     """A command that runs on the console, between its markers.
 
-    *line* is what is run: by default *word*, one word of the shell, by ``sh -c``.
+    *line* is what is run for *command*; *piped* says that its output is to be made a pipe.
     """
 
     def __init__(
         self,
         console: Console,
         command: str,
-        word: str,
+        line: str,
         deadline: Deadline,
-        line: str = "",
         interrupted: Callable[[str], None] = lambda _: None,
+        piped: bool = True,
     ) -> None:
         self._console = console
         self._command = command
@@ -223,12 +258,9 @@ class Talk:
         self._interrupted = interrupted
         self._nonce = secrets.token_hex(6)
         self.match: re.Match[str] | None = None
-        line = line or f"sh -c {word} 2>&1"
+        marked = f"echo 'yv-''begin-{self._nonce}'; {line}; echo 'yv-''end-{self._nonce}:'$?:"
         # Through a pipe: as over SSH, the command sees no terminal, and starts no pager.
-        console.sendline(
-            f"{{ echo 'yv-''begin-{self._nonce}'; {line}; "
-            f"echo 'yv-''end-{self._nonce}:'$?:; }} | cat"
-        )
+        console.sendline(f"{{ {marked}; }} | cat" if piped else marked)
         self._expect(rf"yv-begin-{self._nonce}\r*\n")
 
     def _expect(self, pattern: str) -> str:

@@ -17,6 +17,7 @@ from yoctovirt.boot.results import (
     NodeUnreachableError,
 )
 from yoctovirt.boot.sshlogin import NotYet, SshAddress, late, log_in
+from yoctovirt.boot.sshturn import Sessions, Turn
 from yoctovirt.errors import BootError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class SshShell:
         self._owner = owner
         self._looking = False
         self._client: paramiko.SSHClient | None = None
+        self._sessions = Sessions(self._transport, scale)
 
     def connect(self, seconds: float | None = None) -> None:
         """Connect and log in, trying again until *seconds* (60, scaled) are over.
@@ -99,12 +101,13 @@ class SshShell:
         self,
         command: str,
         timeout: float = 60.0,
-        follow: Callable[[bytes], None] = lambda _: None,
+        follow: Callable[[bytes], None] | None = None,
     ) -> CommandResult:
         """Run *command* with the user's login shell and return its outcome.
 
         *timeout* is in seconds and scaled by the node's accelerator. *follow* gets the output
-        as it comes. Raises
+        as it comes. Behind the first commands a shell stays for the others
+        (:mod:`yoctovirt.boot.sshturn`), which saves most of a short one's time. Raises
         CommandTimeoutError with the transcript, NodeUnreachableError where the node is gone.
         """
         import paramiko
@@ -112,22 +115,14 @@ class SshShell:
         if self._client is None or not self._alive():
             self.close()
             self.connect()
-        assert self._client is not None
         seconds = timeout * self._scale
         deadline = Deadline(seconds)
-        output = bytearray()
+        turn: Turn | None = None
         try:
-            transport = self._client.get_transport()
-            if transport is None:
-                raise paramiko.SSHException("the connection is closed")
-            channel = transport.open_session(timeout=max(5.0, seconds))
-            channel.set_combine_stderr(True)
-            channel.exec_command(command)
-            channel.shutdown_write()
+            turn = self._sessions.begin(command, seconds, follow is not None)
             while True:
-                channel.settimeout(max(0.05, min(_TURN, deadline.remaining)))
                 try:
-                    data = channel.recv(65536)
+                    data = turn.more(max(0.05, min(_TURN, deadline.remaining)))
                 except TimeoutError:
                     self._check_gone(f"a command ran: {command}")
                     if self._owner is not None:
@@ -137,24 +132,16 @@ class SshShell:
                     continue
                 if not data:
                     break
-                output += data
-                follow(data)
-            while not channel.exit_status_ready():
-                if deadline.expired:
-                    raise TimeoutError
-                if not transport.is_active():
-                    raise paramiko.SSHException("the connection was closed")
-                channel.status_event.wait(0.05)
-            status = channel.recv_exit_status()
-            channel.close()
+                if follow is not None:
+                    follow(data)
+            turn.finish(deadline)
         except TimeoutError as error:
             self.close()
             said = self._trouble.suspicion() if self._trouble else None
             where = (self.address.host, self.address.port)
             said = said or no_greeting(*where, _GREETING * self._scale)
-            raise CommandTimeoutError(
-                command, seconds, "ssh", output.decode(errors="replace"), said
-            ) from error
+            came = turn.output.decode(errors="replace") if turn else ""
+            raise CommandTimeoutError(command, seconds, "ssh", came, said) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
             self._check_gone(f"a command ran: {command}", 1.5)
@@ -164,11 +151,19 @@ class SshShell:
                 f"the SSH connection broke while a command ran ({error}): {command}"
                 + (f"\n{silent}" if silent else "")
             ) from error
-        if status < 0:
+        if turn.status < 0:
             self._look_after(f"a command ran: {command}")
             raise NodeUnreachableError(f"the node ended a command without a status: {command}")
-        text = output.decode(errors="replace")
-        return CommandResult(command, status, text, deadline.elapsed, "ssh")
+        text = turn.output.decode(errors="replace")
+        return CommandResult(command, turn.status, text, deadline.elapsed, "ssh")
+
+    def _transport(self) -> paramiko.Transport:
+        import paramiko
+
+        transport = self._client.get_transport() if self._client else None
+        if transport is None:
+            raise paramiko.SSHException("the connection is closed")
+        return transport
 
     def put(self, data: bytes, remote: str, mode: int = 0o644) -> None:
         """Write *data* to the file *remote* (by ``cat``: small images have no SFTP server)."""
@@ -190,12 +185,8 @@ class SshShell:
 
         if self._client is None or not self._alive():
             self.connect()
-        assert self._client is not None
-        transport = self._client.get_transport()
         try:
-            if transport is None:
-                raise paramiko.SSHException("the connection is closed")
-            channel = transport.open_session(timeout=stall * self._scale)
+            channel = self._sessions.open(stall * self._scale)
             channel.settimeout(stall * self._scale)
             channel.exec_command(command)
         except (paramiko.SSHException, EOFError) as error:
@@ -303,6 +294,7 @@ class SshShell:
 
     def close(self) -> None:
         """Close the connection."""
+        self._sessions.lost()
         if self._client is not None:
             self._client.close()
             self._client = None

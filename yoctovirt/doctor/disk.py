@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from yoctovirt.base.files import free_bytes, human_bytes
+from yoctovirt.base.files import free_bytes, human_bytes, nearest
 from yoctovirt.doctor.result import Result, error, not_checked, ok, warning
 
 _GIB = 1 << 30
@@ -25,13 +25,6 @@ NAME_LENGTH = 200
 ELSEWHERE = "use a workspace on another file system (--workspace DIR)"
 #: Magic numbers of statfs(2) that sanity.bbclass refuses for TMPDIR.
 _REMOTE = ("nfs", "nfs4")
-
-
-def nearest(path: Path) -> Path:
-    """Return *path*, or the first folder above it that is there."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return path
 
 
 def space(path: Path, need_gib: int, fresh: bool, elsewhere: str = ELSEWHERE) -> Result:

@@ -37,6 +37,10 @@ class Choices:
     hours: int = 12  #: a build may take so long
     schedule: str = "17 3 * * 1"  #: of the update of the pins, as cron has it
 
+    def hours_of(self, kind: str) -> int:
+        """Return how long a job of that *kind* (``build``, ``test``) may take."""
+        return self.hours if kind == "build" else TEST_HOURS
+
 
 @dataclass(frozen=True)
 class Job:
@@ -119,7 +123,7 @@ def _build_script(role: Role, cell: Cell, name: str, choices: Choices) -> tuple[
         )
         if choices.setup == SETUP:
             lines.append("scripts/host-setup layers")  # what bitbake wants of its host
-    lines.append(_in_time(call, choices.hours))
+    lines.append(_in_time(call, choices.hours_of("build")))
     lines.append(f"mkdir -p {BUNDLES} {LOCKS}")
     lines.append(f"yoctovirt bundle {role.name} -o {BUNDLES}/{name}.tar.zst")
     if role.builder == "kas":
@@ -138,7 +142,7 @@ def _test_script(cell: Cell, name: str, choices: Choices) -> tuple[str, ...]:
     lines = [*choices.setup, *([open_kvm] if choices.kvm else [])]
     if choices.setup == SETUP and "arm64" in cell.machine:
         lines.append("scripts/host-setup arm64")  # QEMU for it
-    return (*lines, _in_time(call, TEST_HOURS))
+    return (*lines, _in_time(call, choices.hours_of("test")))
 
 
 def _in_time(call: Sequence[str], hours: int) -> str:

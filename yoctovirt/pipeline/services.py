@@ -12,7 +12,6 @@ from yoctovirt.pipeline.jobs import (
     BUNDLES,
     CACHES,
     LOCKS,
-    TEST_HOURS,
     WORKSPACE,
     Choices,
     Job,
@@ -91,7 +90,7 @@ def _gitlab(jobs: Sequence[Job], choices: Choices) -> dict[str, Any]:
         if runner:
             entry["tags"] = [runner]
         entry["rules"] = [{"if": scheduled, "when": "never"}, {"when": "on_success"}]
-        entry["timeout"] = f"{choices.hours if job.kind == 'build' else TEST_HOURS}h"
+        entry["timeout"] = f"{choices.hours_of(job.kind)}h"
         entry["needs"] = [{"job": job.needs, "artifacts": True}] if job.needs else []
         if job.kind == "build" and not choices.store:
             entry["cache"] = {
@@ -182,9 +181,7 @@ def _github_job(job: Job, choices: Choices) -> dict[str, Any]:
         "if": _ONCE,
         "runs-on": runner or "ubuntu-24.04",
         # Hosted runners end a job after six hours.
-        "timeout-minutes": 60 * (choices.hours if job.kind == "build" else TEST_HOURS)
-        if runner
-        else 360,
+        "timeout-minutes": 60 * choices.hours_of(job.kind) if runner else 360,
     }
     if job.needs:
         entry["needs"] = [job.needs]
@@ -253,7 +250,7 @@ def _jenkins(jobs: Sequence[Job], choices: Choices) -> str:
 
 def _jenkins_stage(job: Job, choices: Choices) -> list[str]:
     runner = choices.build_runner if job.kind == "build" else choices.test_runner
-    hours = choices.hours if job.kind == "build" else TEST_HOURS
+    hours = choices.hours_of(job.kind)
     lines = [
         f"stage({_groovy(job.name)}) {{",
         *(["  when { triggeredBy 'TimerTrigger' }"] if job.kind == "pins" else []),

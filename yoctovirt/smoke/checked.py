@@ -20,10 +20,14 @@ from yoctovirt.smoke.limits import CheckClock
 
 COMMANDS_FILE = "node-commands.jsonl"
 
-#: The first thing that a command over SSH tells is its process: where its deadline is missed,
-#: all that it has started can be ended. Small SSH servers leave the sbin folders out of PATH.
-_PRELUDE = "echo yv-pid:$$; export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n"
-_TOLD_PID = re.compile(r"^yv-pid:(\d+)\r?\n", re.MULTILINE)
+#: The first thing that a command over SSH tells is its session (the sixth field): where its
+#: deadline is missed, all that it has started can be ended. Small SSH servers leave the sbin
+#: folders out of PATH.
+_PRELUDE = (
+    "read -r _ _ _ _ _ yv_session _ </proc/self/stat; echo yv-session:$yv_session; "
+    "unset yv_session; export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n"
+)
+_TOLD_SESSION = re.compile(r"^yv-session:(\d+)\r?\n", re.MULTILINE)
 #: sshd makes each command the leader of a session. Fields behind the name in brackets, which
 #: may hold blanks: state, parent, group, session.
 _END_SESSION = """
@@ -136,12 +140,12 @@ class SmokeNode:
                 self._end(error.transcript)
                 raise CommandTimeoutError(
                     command, limit * scale, via,
-                    _TOLD_PID.sub("", error.transcript, count=1), error.said,
+                    _TOLD_SESSION.sub("", error.transcript, count=1), error.said,
                 ) from None  # fmt: skip
             error.message = error.message.replace(_PRELUDE, "")
             error.args = (error.message,)
             raise
-        output = _TOLD_PID.sub("", result.output, count=1) if via == "ssh" else result.output
+        output = _TOLD_SESSION.sub("", result.output, count=1) if via == "ssh" else result.output
         result = replace(result, command=command, output=output)
         self._recorder.add(self.name, asdict(result))
         return result
@@ -155,7 +159,7 @@ class SmokeNode:
 
     def _end(self, transcript: str) -> None:
         """End the session of a command whose deadline is over."""
-        told = _TOLD_PID.search(transcript)
+        told = _TOLD_SESSION.search(transcript)
         if told:
             with suppress(YoctovirtError):
                 self._node.run(_END_SESSION.replace("@SESSION@", told.group(1)), 20)

@@ -76,6 +76,48 @@ def test_from_the_login_prompt_to_exact_answers(terminal: Terminal) -> None:
     assert shell.run("echo yv-begin; echo yv-end:0:").output == "yv-begin\nyv-end:0:\n"
 
 
+def test_commands_of_a_session_do_not_see_one_another(terminal: Terminal) -> None:
+    """They share a shell from the second on; the login shell has the console again behind it."""
+    shell = shell_on(terminal)
+    with shell.session():
+        assert shell.run("login_shell=$PPID; echo $PPID").exit_status == 0
+        assert shell.run("cd /; WORD=1; export WORD; set -e; false; echo on").exit_status == 1
+        here = shell.run("pwd").output
+        assert shell.run('pwd; echo "${WORD:-none}"; false; echo on').output == f"{here}none\non\n"
+        assert here != "/\n"
+        assert [shell.run(f"exit {n}").exit_status for n in (0, 7, 255)] == [0, 7, 255]
+        assert shell.run("cat; test -t 0 || test -t 1 || echo no terminal").output == (
+            "no terminal\n"
+        )
+        # What could see the shell that they share has one of its own.
+        one, other = (shell.run("echo $$").output for _ in range(2))
+        assert one != other
+        with pytest.raises(CommandTimeoutError) as caught:
+            shell.run("echo begun; sleep 60", 1)
+        assert caught.value.transcript.split() == ["begun"]
+        assert shell.run("echo again").output == "again\n"
+        standing = int(shell.run("exec sh -c 'echo $PPID'").output)
+        assert shell.run("echo again").output == "again\n"
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{standing}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{standing}").exists()
+    assert shell.run("echo and on").output == "and on\n"
+
+
+def test_a_client_that_is_gone_leaves_a_shell(terminal: Terminal) -> None:
+    """It was killed in its session: the next one's commands find the shell that it started."""
+    shell = shell_on(terminal)
+    with shell.session():
+        shell.run("true")
+        shell.run("true")
+        shell._ready = False  # as if it had not come to the end
+    other = shell_on(terminal)
+    with other.session():
+        assert [other.run(f"echo {n}").output for n in range(3)] == ["0\n", "1\n", "2\n"]
+    assert other.run("echo 3; exit 5").exit_status == 5
+
+
 def test_a_megabyte_comes_whole_and_in_time(bash: Terminal) -> None:
     start = time.monotonic()
     result = shell_on(bash).run("seq -f %09.0f 0 99999", timeout=50)

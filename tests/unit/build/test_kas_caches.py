@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.fakebitbake import FakePoky, fake_poky
-from tests.mounts import needs_root, volume
+from tests.mounts import mounts, volume
 from yoctovirt.base.process import CommandLog
 from yoctovirt.build.kas.caches import prepare_folders, settle_servers
 from yoctovirt.build.kas.user import BuildUser
@@ -121,7 +121,7 @@ def test_folders_of_others_are_not_taken_over(open_folder: Path) -> None:
     assert theirs.stat().st_uid == me.pw_uid
 
 
-@needs_root
+@mounts
 @pytest.mark.parametrize("name", ["DL_DIR", "SSTATE_DIR"])
 def test_a_cache_that_is_read_only(tmp_path: Path, name: str) -> None:
     """It is said before bitbake starts, also of the workspace's own; as a mirror it is welcome."""

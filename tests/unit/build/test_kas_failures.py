@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mounts import needs_root, volume
+from tests.mounts import mounts, volume
 from yoctovirt.build.kas.excerpt import error_lines
 from yoctovirt.build.kas.failures import explain, failed_tasks
 from yoctovirt.build.kas.fetched import fetch_error
@@ -228,7 +228,7 @@ ERROR: Bitbake Fetcher Error: FetchError('Unable to fetch URL from any source.',
 """
 
 
-@needs_root
+@mounts
 def test_it_is_said_which_disk_is_full(tmp_path: Path) -> None:
     """A cache on a volume of its own: freeing space in the workspace would not help."""
     put(tmp_path, "quick-base/1.0/temp/log.do_fetch.5669", FULL_LOG)
@@ -249,7 +249,7 @@ def test_it_is_said_which_disk_is_full(tmp_path: Path) -> None:
     assert fetch_error(output.replace("5669", "1"), 1, LOG) is not None
 
 
-@needs_root
+@mounts
 def test_a_cache_that_became_read_only(tmp_path: Path) -> None:
     """It is the host's where a place of the build is it; else a recipe wrote where it must not."""
     text = (Path(__file__).parent / "logs/scarthgap/read-only.log").read_text()

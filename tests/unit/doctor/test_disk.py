@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.mounts import needs_root, volume
+from tests.mounts import mounts, volume
+from yoctovirt.base.files import nearest
 from yoctovirt.doctor import disk
 from yoctovirt.doctor.result import Result
 
@@ -73,7 +74,7 @@ def test_letter_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_folder_that_is_not_there_yet_counts_as_the_one_above(tmp_path: Path) -> None:
-    assert disk.nearest(tmp_path / "a" / "b") == tmp_path
+    assert nearest(tmp_path / "a" / "b") == tmp_path
     assert str(tmp_path) in disk.letter_case(tmp_path / "a" / "b").message
 
 
@@ -155,7 +156,7 @@ def test_overlay_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed(disk.overlay_space(tmp_path), "free at")
 
 
-@needs_root
+@mounts
 @pytest.mark.parametrize(
     ("size", "status"), [("2g", "ok"), ("1000m", "warning"), ("64m", "warning"), ("63m", "error")]
 )

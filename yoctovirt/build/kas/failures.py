@@ -178,15 +178,7 @@ def explain(
             "build once with a network, and copy the workspace's downloads/ here; bitbake stops at "
             "the first that is missing: 'bitbake -k --runall=fetch IMAGE' fetches all",
         )
-    elif any(cause and cause.name in _EVERYWHERE for cause in known):
-        head = "the disk became full during the build"
-        if not {cause.name for cause in known if cause} & {"disk-full", "disk-monitor"}:
-            head = "a disk could not be written during the build"
-        error = InfrastructureError("\n".join([head, *_room(places), *parts]), whole)
-    elif any(cause and cause.name == _READ_ONLY for cause in known) and any(
-        is_read_only(path) for path in places.values()
-    ):
-        head = "a file system of the build is mounted read-only"
+    elif head := _disk_trouble(known, places):
         error = InfrastructureError("\n".join([head, *_room(places), *parts]), whole)
     elif _servers_failed(tasks, known, text):
         head = "sources could not be fetched: the network, or their servers, did not answer"
@@ -203,6 +195,18 @@ def explain(
 def disk_failed(cause: Cause | None) -> bool:
     """Whether it is a disk that could not be written, and no recipe or server."""
     return cause is not None and cause.name in (*_EVERYWHERE, _READ_ONLY)
+
+
+def _disk_trouble(causes: Sequence[Cause | None], places: Mapping[str, Path]) -> str | None:
+    """Return what is wrong with the build's disks, None where it is something else."""
+    names = {cause.name for cause in causes if cause}
+    if names & {"disk-full", "disk-monitor"}:
+        return "the disk became full during the build"
+    if names.intersection(_EVERYWHERE):
+        return "a disk could not be written during the build"
+    if _READ_ONLY in names and any(is_read_only(path) for path in places.values()):
+        return "a file system of the build is mounted read-only"
+    return None
 
 
 def _room(places: Mapping[str, Path]) -> list[str]:

@@ -21,6 +21,7 @@ from yoctovirt.smoke.suites.aids.nova import (
     removal,
     start_server,
     upload_guest,
+    upload_image,
 )
 from yoctovirt.smoke.suites.aids.qcow2 import make_qcow2
 from yoctovirt.smoke.suites.aids.volumes import Volumes, open_volumes
@@ -165,12 +166,7 @@ def test_image(node: SmokeNode, volumes: Volumes, undo: Undo) -> None:
     content = make_qcow2(secrets.token_bytes(100_000))
     undo(f"rm -f /var/tmp/{name}")
     node.put(content, f"/var/tmp/{name}")
-    body = {"name": name, "container_format": "bare", "disk_format": "qcow2"}
-    image = rest.post("image", "/v2/images", body, "no image can be made")["id"]
-    undo(removal(rest, "image", f"/v2/images/{image}"), 120)
-    upload = rest.line("PUT", "image", f"/v2/images/{image}/file")
-    done = rest.cloud.shell(f"{upload} </var/tmp/{name}", 120)
-    assert done.output.startswith("204"), f"an image cannot be uploaded: {done.output.strip()}"
+    image = upload_image(rest, undo, name, "bare", "qcow2", f"/var/tmp/{name}", {})
     volume = volumes.make(undo, "volume", size=1, imageRef=image)
     shown = volumes.wait_for("volume", volume)
     assert shown["bootable"] == "true", "a volume of an image is not bootable"

@@ -138,21 +138,22 @@ files={"dhcp": _DHCP.replace("@WORD@", word)},
     serial = "ttyAMA0" if node.check("uname -m").strip() == "aarch64" else "ttyS0"
     made: dict[str, str] = {}
     for part, form, file in (("kernel", "aki", kernel), ("ramdisk", "ari", f"{folder}/initramfs")):
-        made[part] = _upload(rest, undo, f"{name}-{part}", form, form, file, {})
+        made[part] = upload_image(rest, undo, f"{name}-{part}", form, form, file, {})
     properties = {
         "kernel_id": made["kernel"], "ramdisk_id": made["ramdisk"],
         "os_command_line": f"console={serial} loglevel=1 panic=-1",
         # A guest without acpid: nova need not wait a minute for it at each stop.
         "os_shutdown_timeout": "2",
     }  # fmt: skip
-    disk = _upload(rest, undo, name, "bare", "qcow2", f"{folder}/disk", properties)
+    disk = upload_image(rest, undo, name, "bare", "qcow2", f"{folder}/disk", properties)
     return Images(disk, word)
 
 
-def _upload(
+def upload_image(
     rest: Rest, undo: Undo, name: str, container: str, form: str, file: str,
     properties: dict[str, str],
 ) -> str:  # fmt: skip
+    """Upload *file* of the node as an image and return its id; *undo* deletes it."""
     body = {"name": name, "container_format": container, "disk_format": form, **properties}
     image: str = rest.post("image", "/v2/images", body, "no image can be made")["id"]
     undo(removal(rest, "image", f"/v2/images/{image}"), 120)

@@ -1,0 +1,237 @@
+"""Commands over SSH: a server in this process that runs real shells."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from yoctovirt.boot.results import CommandTimeoutError, NodeUnreachableError
+from yoctovirt.boot.ssh import SshShell
+from yoctovirt.boot.sshlogin import SshAddress
+from yoctovirt.boot.subshell import needs_its_own
+
+
+class Server(paramiko.ServerInterface):
+    """A small sshd: each session's command is run by *shell*; *most* sessions at a time."""
+
+    def __init__(self, shell: str, most: int) -> None:
+        self.shell = shell
+        self.most = most
+        self.open = 0
+        self.commands: list[str] = []
+        self.children: list[subprocess.Popen[bytes]] = []
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        return paramiko.common.AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        if self.open >= self.most:
+            return paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        self.open += 1
+        return paramiko.common.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self.commands.append(command.decode())
+        threading.Thread(target=self._run, args=(channel, command), daemon=True).start()
+        return True
+
+    def _run(self, channel: paramiko.Channel, command: bytes) -> None:
+        # The client's first words, or the end of its input: it has our yes by then.
+        data = channel.recv(4096)
+        ours, theirs = socket.socketpair()
+        child = subprocess.Popen(
+            [self.shell, "-c", command.decode()],
+            env={**os.environ, "SHELL": self.shell},
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            stderr=theirs.fileno(),
+            start_new_session=True,
+        )
+        theirs.close()
+        self.children.append(child)
+        threading.Thread(target=self._output, args=(channel, ours, child), daemon=True).start()
+        with suppress(OSError):
+            while data:
+                ours.sendall(data)
+                data = channel.recv(4096)
+            ours.shutdown(socket.SHUT_WR)
+
+    def _output(
+        self, channel: paramiko.Channel, ours: socket.socket, child: subprocess.Popen[bytes]
+    ) -> None:
+        with suppress(OSError):
+            while data := ours.recv(4096):
+                channel.sendall(data)
+        status = child.wait()
+        ours.close()
+        self.open -= 1
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            if status >= 0:
+                channel.send_exit_status(status)
+            channel.close()
+
+
+class Place:
+    """The server and who may come to it."""
+
+    def __init__(self, folder: Path, shell: str, most: int) -> None:
+        self.server = Server(shell, most)
+        self._host_key = paramiko.ECDSAKey.generate()
+        mine = paramiko.ECDSAKey.generate()
+        mine.write_private_key_file(str(folder / "id"))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._serve, daemon=True).start()
+        host_key = f"{self._host_key.get_name()} {self._host_key.get_base64()}"
+        port = self._listener.getsockname()[1]
+        self.shell = SshShell(SshAddress("127.0.0.1", port, "root", folder / "id", host_key))
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                line, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._sessions, args=(line,), daemon=True).start()
+
+    def _sessions(self, line: socket.socket) -> None:
+        transport = paramiko.Transport(line)
+        transport.add_server_key(self._host_key)
+        with suppress(paramiko.SSHException, EOFError):  # a look whether there is a server
+            transport.start_server(server=self.server)
+        kept = []  # a channel that nobody refers to is closed
+        while transport.is_active():
+            kept.append(transport.accept(1))
+        line.close()
+
+    def close(self) -> None:
+        self.shell.close()
+        self._listener.close()
+        for child in self.server.children:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Callable[..., Place]]:
+    made: list[Place] = []
+
+    def make(shell: str = "bash", most: int = 10) -> Place:
+        path = shutil.which(shell)
+        if path is None:
+            pytest.skip(f"{shell} is not installed on this host")
+        made.append(Place(tmp_path, path, most))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize("name", ["bash", "dash", "zsh"])
+def test_a_shell_stays_and_commands_do_not_see_one_another(
+    place: Callable[..., Place], name: str
+) -> None:
+    there = place(name)
+    run = there.shell.run
+    for _ in range(3):
+        assert run("exit 0").exit_status == 0
+    assert there.server.commands == ["exit 0"] * 3
+    assert run("cd /; export WORD=1; set -e; false; echo on").exit_status == 1
+    here = Path.cwd()
+    assert run('pwd; echo "${WORD:-none}"; false; echo on').output == f"{here}\nnone\non\n"
+    assert [run(f"exit {n}").exit_status for n in (0, 1, 7, 127, 255)] == [0, 1, 7, 127, 255]
+    assert run("printf 'no line end'").output == "no line end"
+    assert run("echo a; echo b >&2; echo; echo c").output == "a\nb\n\nc\n"
+    assert run("cat; test -t 0 || echo no terminal").output == "no terminal\n"
+    assert run("for i in 1 2; do\n  echo $i 'it''s'\ndone\nexit 3").output == "1 its\n2 its\n"
+    assert run("no-such-command").exit_status == 127
+    assert run("if").exit_status != 0
+    assert run("head -c 3000000 /dev/zero | tr '\\0' x").output == "x" * 3_000_000
+    assert run("sh -c 'kill -9 \"$1\"' - 1 2>/dev/null; exec sh -c 'exit 4'").exit_status == 4
+    # One session was enough for all of these.
+    assert there.server.commands[3:] == ['exec "$SHELL"']
+
+
+def test_what_could_tell_has_a_session_of_its_own(place: Callable[..., Place]) -> None:
+    there = place()
+    for _ in range(4):
+        there.shell.run("true")
+    before = len(there.server.commands)
+    assert there.shell.run("(sleep 0.3; echo late) & echo soon").output == "soon\nlate\n"
+    assert there.shell.run("echo $$").output == f"{there.server.children[-1].pid}\n"
+    long = "x" * 5000
+    assert there.shell.run(f"echo {long}").output == f"{long}\n"
+    came: list[bytes] = []
+    assert there.shell.run("echo followed", follow=came.append).exit_status == 0
+    assert b"".join(came) == b"followed\n"
+    assert len(there.server.commands) == before + 4
+    assert there.shell.run("echo and on").output == "and on\n"
+    assert len(there.server.commands) == before + 4
+
+
+@pytest.mark.parametrize(
+    ("command", "own"),
+    [
+        ("ls && cat x 2>&1 >/dev/null", False), ("ls &>/dev/null", False), ("ls <&3", False),
+        ("echo $HOME ${x:-y} $? $1", False), ("sleep 9 &", True), ("a & b", True),
+        ("echo $$", True), ("echo ${$}", True), ("echo $PPID", True), ("echo $!", True),
+        ("echo $0", True), ("echo ${BASHPID}", True), ("nohup x", True), ("x" * 4001, True),
+    ],
+)  # fmt: skip
+def test_needs_its_own(command: str, own: bool) -> None:
+    assert needs_its_own(command) is own
+
+
+def test_a_login_shell_that_is_no_posix_shell(
+    place: Callable[..., Place], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fish, and the menu of an appliance: each command has a session, and nothing is lost."""
+    monkeypatch.setattr("yoctovirt.boot.sshturn._ANSWER", 1.0)
+    there = place("fish")
+    assert [there.shell.run(f"echo {n}").output for n in range(6)] == [f"{n}\n" for n in range(6)]
+    assert there.server.commands.count('exec "$SHELL"') == 1
+
+
+def test_one_session_at_a_time(place: Callable[..., Place]) -> None:
+    """sshd's MaxSessions 1: no shell stays, and the commands go on."""
+    there = place(most=1)
+    assert [there.shell.run(f"echo {n}").output for n in range(6)] == [f"{n}\n" for n in range(6)]
+    there.shell.put(b"there", str(there.shell.address.key) + ".copy")
+    assert there.shell.run("echo & wait").exit_status == 0
+
+
+def test_the_shell_that_stays_is_killed(place: Callable[..., Place]) -> None:
+    there = place()
+    for _ in range(4):
+        there.shell.run("true")
+    standing = there.server.children[-1].pid
+    started = time.monotonic()
+    with pytest.raises(NodeUnreachableError, match="ended a command without a status"):
+        there.shell.run(f"kill -9 {standing}", 20)
+    assert time.monotonic() - started < 10
+    assert there.shell.run("echo again").output == "again\n"
+    assert there.server.commands[-1] == 'exec "$SHELL"'
+
+
+def test_a_deadline_keeps_what_came(place: Callable[..., Place]) -> None:
+    there = place()
+    for _ in range(4):
+        there.shell.run("true")
+    with pytest.raises(CommandTimeoutError) as caught:
+        there.shell.run("echo begun; sleep 60", 1)
+    assert caught.value.transcript == "begun\n"
+    assert there.shell.run("echo again").output == "again\n"
