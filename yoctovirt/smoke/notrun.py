@@ -12,7 +12,7 @@ class NotRunError(Exception):
 def not_run(reason: str) -> NoReturn:
     """End the check: *reason* says what keeps this node from being put to it.
 
-    Only for what no image can change, such as a CPU that cannot do it. What a role promises and
-    the image lacks is a failure.
+    For what cannot be there, such as a CPU that can do it or the units of an init without units.
+    What a role promises and the image lacks is a failure.
     """
     raise NotRunError(reason)
