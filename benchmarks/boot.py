@@ -109,10 +109,10 @@ def labgrids(command: list[str], deploy: Path, python: str) -> float:
     return float("nan") if taken is None else taken
 
 
-def rounds(runs: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Let *runs* take turns, and show the times."""
+def rounds(runs: dict[str, Callable[[], float]], count: int = ROUNDS) -> dict[str, list[float]]:
+    """Let *runs* take turns *count* times, and show the times."""
     took: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(ROUNDS):
+    for _ in range(count):
         for name, run in runs.items():
             took[name].append(run())
         print("   ".join(f"{name} {times[-1]:6.1f} s" for name, times in took.items()), flush=True)

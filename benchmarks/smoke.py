@@ -3,6 +3,7 @@
 The peer: raw QEMU, ssh in a loop until it answers, then ``smoke_peer.sh`` with one operation
 after the other. Ours: ``yoctovirt smoke reference`` with the checks that do the same (and see more
 closely whether it worked), from a cold and from a warm start. Goal: 0.6 x the peer's time.
+``smoke.py [-v] [ROUNDS]``: -v shows what each step of the peer took.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from pathlib import Path
 from boot import BOOT, ROUNDS, command_of, ratio, raw_node, rounds, yoctovirt
 
 PEER = Path(__file__).with_name("smoke_peer.sh")
-#: The checks in which the operations of the peer are, in its order.
+#: The checks in which the operations of the peer are, in its order. Its container is of LXC's
+#: busybox template; ours are of that one, and of one of ours, too.
 CHECKS = {
     "docker": "daemon image_from_tarball run_without_network run_with_network exec removal",
-    "lxc": "create start attach network stop destroy",
+    "lxc": "create start attach network busybox_template stop destroy",
     "openvswitch": "ping drop_flow learning_switch",
     "criu": "check memory_and_file",
     "irqbalance": "daemon policy",
@@ -51,12 +53,15 @@ def ours(workspace: Path, *options: str) -> float:
     taken = time.perf_counter() - start
     (record,) = json.loads(yoctovirt(workspace, "runs", "list", "--json", "--last", "1").stdout)
     run = json.loads((workspace / "runs" / record["id"] / "run.json").read_text())
-    passed = [check["id"] for check in run["checks"] if check["outcome"] == "passed"]
+    # One that is flaky was made twice, as the peer makes it: its time is in ours.
+    good = ("passed", "flaky")
+    passed = [check["id"] for check in run["checks"] if check["outcome"] in good]
     assert sorted(passed) == sorted(wanted), (passed, wanted)
     return taken
 
 
 def main() -> None:
+    count = next((int(word) for word in sys.argv[1:] if word.isdigit()), ROUNDS)
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
         yoctovirt(workspace, "build", "reference")
@@ -69,12 +74,12 @@ def main() -> None:
                 "plain shell": lambda: plain(command, deploy),
                 "cold": lambda: ours(workspace),
                 "warm": lambda: ours(workspace, "--warm"),
-            })  # fmt: skip
+            }, count)  # fmt: skip
         finally:
             yoctovirt(workspace, "stop", "--all", "--now")
     print(
         f"smoke: cold {ratio(took, 'cold', 'plain shell'):.2f} x plain shell, "
-        f"warm {ratio(took, 'warm', 'plain shell'):.2f} x (medians of {ROUNDS})"
+        f"warm {ratio(took, 'warm', 'plain shell'):.2f} x (medians of {count})"
     )
 
 

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.node
 ACME = '''
 """Suite acme: made for a test."""
 import pytest
+from yoctovirt.smoke.notrun import not_run
 
 UNITS = ("ssh.service",)
 DIAGNOSTICS = ("echo acme-$((40 + 2))",)
@@ -56,6 +57,18 @@ def test_skips(node):
     pytest.skip("no time")
 
 
+def test_cannot_be(node, undo):
+    """It finds that this node cannot do it."""
+    undo("touch /run/acme-order")
+    not_run("the CPU has no turbo encabulator")
+
+
+def test_cannot_be_either(node, undo):
+    """It finds the same, and its clean-up fails."""
+    undo("exit 8")
+    not_run("the CPU has no turbo encabulator")
+
+
 @pytest.mark.nodes(2)
 def test_two(nodes):
     """It needs another node."""
@@ -95,6 +108,7 @@ def test_suites_of_a_folder(node: Yoctovirt, suites: Path) -> None:
         "acme::cannot_clean_up": "error",
         "acme::second_time": "flaky",
         "acme::skips": "failed",
+        "acme::cannot_be_either": "error",
         "lonely::alone": "passed",
     }, done.stdout + done.stderr
     assert done.returncode == 1
@@ -108,6 +122,11 @@ def test_suites_of_a_folder(node: Yoctovirt, suites: Path) -> None:
     assert "too early" in checks["acme::second_time"]["attempts"][0]
     assert "may not be skipped" in checks["acme::skips"]["message"]
     assert {"suite": "acme::two", "reason": "needs 2 nodes, this run has 1"} in run["not_run"]
+    reason = "the CPU has no turbo encabulator"
+    assert {"suite": "acme::cannot_be", "reason": reason} in run["not_run"]
+    assert f"NOT RUN  acme::cannot_be: {reason}" in done.stdout
+    assert f"not run: {reason}" in (run["path"] / "junit.xml").read_text()
+    assert "exited with 8" in checks["acme::cannot_be_either"]["message"]
     kept = (run["path"] / checks["acme::fails"]["evidence"]).read_text()
     assert "acme-42" in kept
     assert "unit ssh.service" in kept
@@ -116,6 +135,13 @@ def test_suites_of_a_folder(node: Yoctovirt, suites: Path) -> None:
     # Nothing is left of any of them, the processes of the one that hung included.
     assert on_node(node, "ls -d /run/acme-[0-9] 2>/dev/null; pgrep -f 'sleep 424[23]'") == ""
     assert on_node(node, "cat /run/acme-order; rm /run/acme-order") == "undone"
+
+
+def test_not_run_is_not_passed(node: Yoctovirt, suites: Path) -> None:
+    done = node.run("smoke", "shared", "--suites", str(suites), "--check", "acme::cannot_be")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "no check ran: acme::cannot_be: the CPU has no turbo encabulator" in done.stderr
+    assert node.last_record()["checks"] == []
 
 
 def test_interrupted_checks_clean_up(node: Yoctovirt, suites: Path) -> None:

@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sabotage-node",
         metavar="WORKSPACE:NODE[+NODE]",
-        help="break this running node of the role reference instead of booting one",
+        help="break this running node instead of booting one; rows of other roles are left out",
     )
     parser.addoption(
         "--sabotage-seen", metavar="FILE", help="write what was seen there, as a table in Markdown"

@@ -7,6 +7,7 @@ One file a suite, ``<suite>.yml``, a list of rows:
       sabotage: systemctl stop ...   # run by sh on the node as root, must exit with 0
       repair: systemctl start ...    # the same; afterwards the check passes
       message: the daemon does not answer   # stands in the message of the check
+      not_run: the CPU is emulated   # repaired it may also be not run, with a reason that has this
       role: reference                # the node (default: reference)
       nodes: 1                       # how many, joined by a network; the first one is broken
       beside: compute                # of the lab: further nodes that the check runs on
@@ -60,6 +61,7 @@ class Row:
     nodes: int = 1
     beside: str = ""
     where: str = ""
+    not_run: str = ""
 
     @property
     def suite(self) -> str:
@@ -78,7 +80,8 @@ def read_rows() -> list[Row]:
     for path in sorted(FOLDER.glob("*.yml")):
         for number, entry in enumerate(yaml.safe_load(path.read_text(encoding="utf-8")), 1):
             where = f"{path.name}, row {number} ({entry.get('check')})"
-            wrong = set(entry) - known | (known - {"role", "nodes", "beside", "where"}) - set(entry)
+            optional = {"role", "nodes", "beside", "where", "not_run"}
+            wrong = set(entry) - known | known - optional - set(entry)
             if wrong:
                 raise ValueError(f"{where}: unknown or missing: {', '.join(sorted(wrong))}")
             nodes = entry.pop("nodes", 1)

@@ -189,6 +189,7 @@ def smoke_phase(
     from yoctovirt.smoke.broken import judge_nodes, restarts_counted
     from yoctovirt.smoke.catalog import IMAGE_CHECKS, SERIAL_CHECKS, choose_suites
     from yoctovirt.smoke.runner import judge, lacking_nodes, read_verdicts, run_checks
+    from yoctovirt.smoke.verdicts import NOT_RUN
 
     promises = [promise for node in nodes for promise in node.state.promises]
     names = ", ".join(node.name for node in nodes)
@@ -217,7 +218,12 @@ def smoke_phase(
                 )  # fmt: skip
         finally:
             verdicts = read_verdicts(record.path)
-            record.data["checks"] = verdicts
+            record.data["checks"] = [one for one in verdicts if one["outcome"] != NOT_RUN]
+            record.data["not_run"] += [
+                {"suite": one["id"], "reason": one["message"]}
+                for one in verdicts
+                if one["outcome"] == NOT_RUN
+            ]
         judge_nodes(record.path, verdicts)
         judge(verdicts)
     return verdicts

@@ -62,11 +62,11 @@ def judge_nodes(results: Path, verdicts: list[dict[str, Any]]) -> None:
         return
     first = json.loads(lines[0])
     not_run = [one for one in verdicts if one["message"].startswith("not run: ")]
-    bad = [one for one in verdicts if one["outcome"] not in ("passed", "flaky")]
+    good = sum(one["outcome"] in ("passed", "flaky") for one in verdicts)
     what = f"node {first['node']}" if first["node"] else "a node"
     error = BootError(
         f"{what} broke under the checks: {first['reason'].splitlines()[0]}\n"
-        f"{len(verdicts) - len(bad)} of {len(verdicts)} checks had passed, {len(not_run)} were "
+        f"{good} of {len(verdicts)} checks had passed, {len(not_run)} were "
         "not run",
         "console-<node>.log of the run that booted it has its last words; a check that restarts "
         "its node says so: with node.expect_reboot()",

@@ -177,7 +177,13 @@ class SmokeNode:
 
         *why* says in the user's words what the failure means.
         """
-        result = self.run(command, timeout, via)
+        try:
+            result = self.run(command, timeout, via)
+        except CommandTimeoutError as error:
+            if why:
+                error.message = f"{why}: {error.message}"
+                error.args = (error.message,)
+            raise
         if result.exit_status != status:
             missing = " (command not found)" if result.exit_status == 127 else ""
             expected = f", expected {status}" if status else ""

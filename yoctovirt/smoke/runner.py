@@ -23,7 +23,7 @@ from yoctovirt.errors import (
 )
 from yoctovirt.smoke.catalog import SUITES_DIR
 from yoctovirt.smoke.suitefile import Suite
-from yoctovirt.smoke.verdicts import CHECKS_FILE
+from yoctovirt.smoke.verdicts import CHECKS_FILE, NOT_RUN
 from yoctovirt.smoke.workers import GRACE
 
 #: Exit codes of pytest after which all was run that was to run: passed, failed, nothing there.
@@ -246,8 +246,15 @@ def _error_of(
 
 
 def judge(verdicts: list[dict[str, Any]]) -> None:
-    """Raise ChecksFailedError unless every check passed, a flaky one at a later attempt."""
-    bad = [verdict for verdict in verdicts if verdict["outcome"] not in ("passed", "flaky")]
+    """Raise ChecksFailedError unless every check passed, a flaky one at a later attempt.
+
+    Raises UsageError where the nodes could be put to none of them.
+    """
+    good = ("passed", "flaky", NOT_RUN)
+    if verdicts and all(verdict["outcome"] == NOT_RUN for verdict in verdicts):
+        reasons = "; ".join(f"{verdict['id']}: {verdict['message']}" for verdict in verdicts)
+        raise UsageError(f"no check ran: {reasons}", "choose a node that can be put to it")
+    bad = [verdict for verdict in verdicts if verdict["outcome"] not in good]
     if bad:
         names = ", ".join(verdict["id"] for verdict in bad[:6])
         more = f" and {len(bad) - 6} more" if len(bad) > 6 else ""

@@ -20,8 +20,9 @@ from yoctovirt.smoke.catalog import IMAGE_CHECKS, SERIAL_CHECKS, promise_command
 from yoctovirt.smoke.checked import COMMANDS_FILE, CommandRecorder, SmokeNode
 from yoctovirt.smoke.evidence import Evidence
 from yoctovirt.smoke.limits import CheckClock, apply_marks, deadline_of, retries_of
+from yoctovirt.smoke.notrun import NotRunError
 from yoctovirt.smoke.suitefile import Suite, read_suites, suite_of
-from yoctovirt.smoke.verdicts import EVIDENCE, RETRY, TITLE, VerdictWriter, check_id
+from yoctovirt.smoke.verdicts import EVIDENCE, REASON, RETRY, TITLE, VerdictWriter, check_id
 from yoctovirt.smoke.workers import Worker, Workers
 
 #: Name under which the session is found in pytest's plugin manager.
@@ -202,7 +203,11 @@ class SmokeSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Turn a skip in a smoke run into a failure; see whether the node is gone."""
         report = yield
-        if report.skipped and self._results is not None:
+        if call.excinfo is not None and isinstance(call.excinfo.value, NotRunError):
+            reason = str(call.excinfo.value)
+            report.user_properties.append((REASON, reason))
+            report.outcome, report.longrepr = "skipped", (str(item.path), 0, f"not run: {reason}")
+        elif report.skipped and self._results is not None:
             report.outcome = "failed"
             why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
             report.longrepr = f"a promised check may not be skipped: {why}"

@@ -14,7 +14,9 @@ from yoctovirt.smoke.suitefile import suite_of
 CHECKS_FILE = "checks.jsonl"
 
 #: Names of what a check's process tells the one that writes the verdicts.
-TITLE, EVIDENCE, RETRY = "yv-title", "yv-evidence", "yv-retry"
+TITLE, EVIDENCE, RETRY, REASON = "yv-title", "yv-evidence", "yv-retry", "yv-not-run"
+#: Outcome of a check that its node cannot be put to.
+NOT_RUN = "not run"
 
 
 def check_id(nodeid: str) -> str:
@@ -52,10 +54,12 @@ class VerdictWriter:
             entry["outcome"] = "passed"
             entry.setdefault("attempts", []).append(_message(report))
             self._again.add(report.nodeid)
-        elif report.failed and entry["outcome"] == "passed":
+        elif report.failed and entry["outcome"] in ("passed", NOT_RUN):
             entry["outcome"] = "failed" if report.when == "call" else "error"
             entry["message"] = _message(report)
             entry["detail"] = report.longreprtext[-20000:]
+        elif REASON in told:
+            entry["outcome"], entry["message"] = NOT_RUN, told[REASON]
         elif report.skipped:
             entry["outcome"], entry["message"] = "skipped", report.longreprtext[-2000:]
         # The clean-up of an attempt that is followed by another one ends nothing.

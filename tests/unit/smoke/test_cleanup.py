@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from yoctovirt.boot.results import CommandResult
 from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.evidence import evidence_script
 from yoctovirt.smoke.suitefile import read_suites
+from yoctovirt.smoke.suites.aids.daemons import why_none_runs
 
 
 class Host:
@@ -86,3 +90,19 @@ def test_a_session_is_ended_with_all_its_processes() -> None:
         assert alive() == []
     finally:
         leader.kill()
+
+
+def test_a_daemon_that_was_stopped_does_not_run(tmp_path: Path) -> None:
+    """The script on this host, with a program of a name that nobody else has."""
+    program = tmp_path / "yv-daemon"
+    program.symlink_to("/bin/sleep")
+    node: Any = Host()
+    assert why_none_runs(node, program.name) == "there is no such process"
+    with subprocess.Popen([program, "60"]) as daemon:
+        try:
+            assert why_none_runs(node, "yv-none", program.name) == ""
+            daemon.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, daemon.pid, os.WSTOPPED)
+            assert f"process {daemon.pid} stands still" in why_none_runs(node, program.name)
+        finally:
+            daemon.kill()

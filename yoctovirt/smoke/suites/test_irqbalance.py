@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import NoReturn
 
 import pytest
 
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
+from yoctovirt.smoke.notrun import not_run
+from yoctovirt.smoke.suites.aids.daemons import why_none_runs
 from yoctovirt.smoke.suites.aids.waiting import until
 
 UNITS = ("irqbalance.service",)
@@ -43,20 +46,25 @@ def _says_useless(node: SmokeNode) -> None:
     )
 
 
+def _one_cpu(node: SmokeNode) -> NoReturn:
+    _says_useless(node)
+    not_run("the node has one CPU: there is nothing to spread, and irqbalance says so")
+
+
 def test_daemon(node: SmokeNode, cpus: list[int]) -> None:
     """The daemon runs; where there is one CPU it has ended, with that reason."""
     if len(cpus) < 2:
         _says_useless(node)
         return
-    running = until(node, "pidof irqbalance", 20)
-    assert running.ok, f"irqbalance does not run, and there are {len(cpus)} CPUs"
+    until(node, "pidof irqbalance", 20)
+    wrong = why_none_runs(node, "irqbalance")
+    assert not wrong, f"irqbalance does not run, and there are {len(cpus)} CPUs: {wrong}"
 
 
 def test_policy(node: SmokeNode, cpus: list[int]) -> None:
     """What the daemon was told leaves it CPUs to spread interrupts over."""
     if len(cpus) < 2:
-        _says_useless(node)
-        return
+        _one_cpu(node)
     given = node.check(
         "until pidof irqbalance >/dev/null; do sleep 1; done\n"
         "pid=$(pidof irqbalance); tr '\\0' ' ' </proc/$pid/cmdline; echo\n"
@@ -81,8 +89,7 @@ def test_policy(node: SmokeNode, cpus: list[int]) -> None:
 def test_spread(node: SmokeNode, cpus: list[int], undo: Undo) -> None:
     """Interrupts that were all sent to one CPU are spread again, while their device is loaded."""
     if len(cpus) < 2:
-        _says_useless(node)
-        return
+        _one_cpu(node)
     first = cpus[0]
     # Those of drivers with managed interrupts (virtio-blk, NVMe) the kernel lets nobody move.
     moved = node.check(

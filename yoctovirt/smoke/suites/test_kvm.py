@@ -89,6 +89,10 @@ def test_device(node: SmokeNode) -> None:
     assert seen[0] == _NUMBERS, f"the device kvm is {seen[0]}, expected {_NUMBERS}"
     mode, group = seen[1], seen[4]
     assert mode.startswith("c"), f"/dev/kvm is no character device: {' '.join(seen[1:-1])}"
+    numbers = f"{seen[5].rstrip(',')}:{seen[6]}"
+    assert numbers == _NUMBERS, (
+        f"/dev/kvm is another device, {numbers}, expected {_NUMBERS}: {' '.join(seen[1:-1])}"
+    )
     for_group = mode[4:6] == "rw" and group != "root"
     assert for_group or mode[7:9] == "rw", (
         f"only root may use /dev/kvm ({mode}, group {group}): QEMU runs as a user of its own; "

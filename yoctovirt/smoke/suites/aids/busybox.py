@@ -42,7 +42,7 @@ def make_tree(node: SmokeNode, applets: tuple[str, ...] = APPLETS, folder: str =
     """Make the tree on the node and return its folder (a new one unless *folder* is given)."""
     place = f"mkdir -p {folder}; tree={folder}" if folder else "tree=$(mktemp -d)"
     script = f'set -e\n{place}\n{tree_script(applets)}echo "$tree"'
-    return node.check(script, why="no BusyBox to make a small file tree of").split()[-1]
+    return node.check(script, why="a small file tree of BusyBox cannot be made").split()[-1]
 
 
 def make_archive(node: SmokeNode, applets: tuple[str, ...] = APPLETS) -> str:
