@@ -142,6 +142,7 @@ def _dump_and_restore(node: SmokeNode, process: Dumped, more: str = "") -> tuple
 
 def test_check(node: SmokeNode) -> None:
     """The kernel has what criu needs."""
+    node.check("command -v criu", why="criu is not on the node")
     out = node.check("criu check 2>&1", why="criu says that the kernel lacks what it needs")
     assert "Looks good" in out, (
         f"criu check exits with 0, and does not say that all is good:\n{out}"

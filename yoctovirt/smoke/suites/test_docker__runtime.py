@@ -33,6 +33,7 @@ def image(node: SmokeNode, module_undo: Undo) -> str:
 
 def test_kernel_config(node: SmokeNode) -> None:
     """The kernel is configured with all that Docker's own check asks for."""
+    node.check("docker --version", why="Docker is not on the node")
     config = read_config(node)
     assert config is not None, HIDDEN
     absent = [

@@ -136,6 +136,7 @@ def test_linux_guest(node: SmokeNode, folder: str) -> None:
     """A whole Linux, the node's own kernel, starts under KVM, finds it, and turns itself off."""
     _usable(node)
     word = secrets.token_hex(8)
+    listed = node.check(f"{QEMU} -machine help", why="QEMU does not start")
     kernel = linux.find_kernel(node)
     script = (
         f"echo guest {word} $(uname -r)\n"
@@ -143,7 +144,6 @@ def test_linux_guest(node: SmokeNode, folder: str) -> None:
         "reboot -f\n"  # with -no-reboot the end of QEMU
     )
     linux.make_initramfs(node, f"{folder}/initramfs", script)
-    listed = node.check(f"{QEMU} -machine help")
     machine = "microvm,x-option-roms=off" if "\nmicrovm" in listed else "pc"
     done = bounded(
         node,
