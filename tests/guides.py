@@ -51,3 +51,11 @@ def commands(page: str) -> list[str]:
         for line in block
         if line.startswith("yoctovirt ")
     ]
+
+
+def printed(page: str, call: str) -> list[str]:
+    """Return the lines that *page* shows of what *call* prints: the block after it."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    found = re.search(rf"^ {{4}}{re.escape(call)}(?: .*)?\n\n((?: {{4}}.*\n)+)", text, re.MULTILINE)
+    assert found, f"{page} does not show {call}"
+    return dedent(found[1]).splitlines()

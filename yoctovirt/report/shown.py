@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,11 @@ _MESSAGES, _MESSAGE = 600_000, 300
 _COMMANDS, _CONSOLE = 40, 4_000
 #: Bytes of markup around the text of a command.
 _MARKUP = 200
+#: Options of ``ci``, ``smoke`` and ``boot`` without which a check would meet another node.
+_FLAGS = ("--kvm", "--no-kvm", "--settle", "--no-settle")
+_VALUES = ("--deploy-dir", "--image", "--memory", "--cpus", "--smp", "--qemuparams", "--bootparams",
+           "--forward", "--disk", "--suites", "--timeout-scale", "--login-timeout", "--ssh-timeout",
+           "--settle-timeout")  # fmt: skip
 #: What a check asserted, as pytest shows it in short tracebacks.
 _ASSERTED = re.compile(r"^ {4}(assert .*)$", re.MULTILINE)
 
@@ -71,12 +77,22 @@ def with_messages(parts: Sequence[Part], budget: Budget) -> list[tuple[Part, dic
 def checks_view(
     checks: Sequence[tuple[Part, dict[str, Any], str]], budget: Budget
 ) -> list[dict[str, Any]]:
-    """Return what the page shows of *checks*, which come from :func:`with_messages`."""
+    """Return what the page shows of *checks*, which come from :func:`with_messages`.
+
+    Where what was to be there for several checks failed, ``same`` leads from those that ran
+    nothing of their own to the first: one cause need not be read ten times.
+    """
     taken: set[str] = set()
     shown = []
+    told: dict[tuple[str, str, str], dict[str, Any]] = {}
     for part, check, message in checks:
         anchor = _anchor(check["id"], taken)
-        shown.append({**_check(part, check, budget), "message": message, "anchor": anchor})
+        one = {**_check(part, check, budget), "message": message, "anchor": anchor, "same": None}
+        if check["outcome"] != "passed" and check["message"]:
+            first = told.setdefault((part.key, check["message"], one["evidence"]), one)
+            if first is not one and not one["commands"] and not one["more"]:
+                one["same"] = first
+        shown.append(one)
     return shown
 
 
@@ -97,13 +113,34 @@ def again(checks: Sequence[dict[str, Any]]) -> str:
     nodes = bad["part"].run["nodes"] if bad else []
     if bad is None or len(nodes) != 1:
         return ""
+    run = bad["part"].run
     # A host of nodes.yml has its own name, a node that was booted here is booted anew.
     name = nodes[0]["name"] if nodes[0]["accelerator"] == "none" else nodes[0]["role"]
-    bundle = next((phase["details"].get("bundle") for phase in bad["part"].run["phases"]), None)
-    if not (name or bundle):
+    bundle = next((phase["details"].get("bundle") for phase in run["phases"]), None)
+    kept = _kept_options(run["command"])
+    if bundle:
+        target = ["--from", bundle]
+    elif name or "--deploy-dir" in kept:
+        target = [name] if name else []
+    else:
         return ""
-    target = ["--from", bundle] if bundle else [name]
-    return paste_form(["yoctovirt", "smoke", *target, "--check", bad["id"]])
+    return paste_form(["yoctovirt", "smoke", *target, *kept, "--check", bad["id"]])
+
+
+def _kept_options(command: str) -> list[str]:
+    """Return the options of a call that make its node what it is, and ``smoke`` takes, too."""
+    try:
+        words = iter(shlex.split(command))
+    except ValueError:  # a secret was masked in it, quote and all
+        return []
+    kept: list[str] = []
+    for word in words:
+        name, given, _ = word.partition("=")
+        if name in _FLAGS or (given and name in _VALUES):
+            kept.append(word)
+        elif name in _VALUES:
+            kept += [word, next(words, "")]
+    return kept
 
 
 def left_out(run: dict[str, Any]) -> dict[str, list[str]]:

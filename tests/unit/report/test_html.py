@@ -123,13 +123,51 @@ def test_what_failed_comes_with_the_call_that_runs_it_again(tmp_path: Path) -> N
     assert told(red) == f"the first: {call}".replace("reference", "edge-1")
     samples.edit(red, nodes=[{**host, "role": None}])
     assert "edge-1" in told(red)
+    kept = "--bootparams 'quiet systemd.mask=x' --memory=4096 --no-kvm"
+    command = f"yoctovirt --workspace /w ci reference --retry 2 {kept} --suite base"
+    samples.edit(red, nodes=run["nodes"], command=command)
+    assert told(red) == f"the first: {call}".replace(" --check", f" {kept} --check")
+    samples.edit(red, command="yoctovirt ci reference --bootparams 'a")
+    assert told(red) == f"the first: {call}"
     samples.edit(red, nodes=[{**run["nodes"][0], "role": None}])
-    assert told(red) == "", "an image that somebody named"
+    assert told(red) == "", "nobody knows of what"
+    samples.edit(red, command="yoctovirt smoke --deploy-dir /d")
+    assert told(red) == f"the first: {call}".replace("reference", "--deploy-dir /d")
+    samples.edit(red, command="yoctovirt ci")
     unpack = {**run["phases"][0], "name": "unpack", "details": {"bundle": "/a b/x.tar.zst"}}
     samples.edit(red, nodes=run["nodes"], phases=[unpack, *run["phases"][1:]])
     assert told(red) == f"the first: {call}".replace("reference", "--from '/a b/x.tar.zst'")
     assert told(samples.green_run(tmp_path / "green")) == ""
     assert told(samples.pair_run(tmp_path / "pair")) == "", "two nodes have to run before"
+
+
+def test_the_options_of_that_call_are_options() -> None:
+    from yoctovirt.cli.smoke import command
+    from yoctovirt.report.shown import _FLAGS, _VALUES
+
+    known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    assert {*_FLAGS, *_VALUES} <= known
+
+
+def test_one_cause_is_told_once(tmp_path: Path) -> None:
+    """Of a fixture that failed each check has an error; those after the first ran nothing."""
+    folder = samples.red_run(tmp_path)
+    error = {**samples.checks(red=True)[2], "outcome": "error", "message": "no image was made"}
+    names = ["docker::first", "docker::second", "docker::third"]
+    checks = [{**error, "id": name} for name in names]
+    other = {**error, "id": "docker::other", "message": "no image was made: why"}
+    samples.edit(folder, checks=[*checks, other])
+    samples.write_rows(folder, [samples.command_row(names[0], "docker import x", 1, "refused")])
+    shown = page(folder)
+    same = "the same came of what it needs as for docker::first"
+    assert shown.text.count(same) == 2
+    assert len(re.findall(r"no image was made\n", shown.text)) == 1
+    assert "no image was made: why" in shown.text
+    assert {f"check-docker--{name}" for name in ("second", "third", "other")} <= set(shown.ids)
+    # What ran a command has something of its own to tell.
+    rows = [samples.command_row(name, "docker import x", 1, "refused") for name in names]
+    samples.write_rows(folder, rows)
+    assert same not in page(folder).text
 
 
 def test_suites_that_were_left_out_stand_together(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.guides import printed
 from tests.samples import checks
 from yoctovirt.base.record import RunRecord
 from yoctovirt.errors import ChecksFailedError
@@ -154,6 +156,33 @@ def test_what_failed_and_what_passed_newly(runs: Runs) -> None:
     assert "newly failed       docker::daemon  the Docker daemon does not answer" in text
     runs.call("compare", green.path.name, "--fail-on-regression", code=1)
     runs.call("compare", red.path.name, green.path.name, "--fail-on-regression")
+
+
+def test_what_the_guide_shows_is_printed_so(runs: Runs) -> None:
+    """From records that differ as it says: each line comes back, and no other."""
+    shown = printed("ci.md", "yoctovirt runs compare")
+    ids, lines = re.findall(r"(\S+): (?:passed|failed)", shown[0]), shown[1:]
+    lines.remove("…")
+    failed = [re.split(r" +", line, maxsplit=3)[2:] for line in lines if line[:5] == "newly"]
+    phases = [re.findall(r"[a-z]+|[\d.]+", line) for line in lines if line[:5] == "phase"]
+    assert (len(failed), len(phases)) == (3, 3)
+    made = []
+    for name, red in zip(ids, (False, True), strict=True):
+        record = runs.make(red=red, role="reference")
+        good = {**checks(red=False)[0], "outcome": "passed", "message": ""}
+        bad = {"outcome": "failed"} if red else {}
+        record.data["checks"] = [
+            {**good, **bad, "id": one, "message": f"{why}\nmore" if red else ""}
+            for one, why in failed
+        ]
+        record.data["phases"] = [
+            {**record.data["phases"][0], "name": phase[1], "seconds": float(phase[4 if red else 2])}
+            for phase in phases
+        ]
+        record.save()
+        record.path.rename(runs.folder / name)
+        made.append(name)
+    assert runs.call("compare", *made).stdout.splitlines() == [shown[0], *lines]
 
 
 def test_a_promised_suite_that_was_not_run_is_a_regression(runs: Runs) -> None:

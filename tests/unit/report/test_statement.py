@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 
 from tests import samples
+from tests.guides import printed
 from yoctovirt.base.files import sha256_file
 from yoctovirt.report.html import write_html
 from yoctovirt.report.junit import write_junit
@@ -352,3 +354,25 @@ def test_the_verb(record: Path, tmp_path: Path) -> None:
     assert call("--skip-images").returncode == 1
     (record / "run.json").write_text("{")
     assert call(record.name).returncode == 2
+
+
+def test_what_the_guide_shows_of_the_verb_is_printed_so(record: Path, tmp_path: Path) -> None:
+    (tmp_path / "yoctovirt.yml").write_text("version: 1\n")
+
+    def plain(name: str, lines: list[str]) -> list[str]:
+        return [re.sub(r"\d+", "1", line.replace(name, "ID")) for line in lines]
+
+    def said(name: str) -> list[str]:
+        argv = [sys.executable, "-m", "yoctovirt", "--workspace", str(tmp_path), "verify", name]
+        done = subprocess.run(argv, text=True, capture_output=True, check=False)
+        assert done.returncode == (name == "copy")
+        return plain(name, done.stdout.splitlines())
+
+    def shown(name: str) -> list[str]:
+        return plain(name, printed("ci.md", f"yoctovirt verify {name}"))
+
+    assert said(record.name) == shown("20261122T015051-reference")
+    copy = record.rename(record.parent / "copy")
+    with (copy / "junit.xml").open("a") as file:
+        file.write("x")
+    assert said("copy") == shown("copy")
