@@ -25,8 +25,10 @@ node:
   memory: 512
   cpus: 2
   # A host may have other work. KVM is of kernel and CPU, and there without any package.
-  bootparams: [systemd.default_timeout_start_sec=900, "module_blacklist=kvm,kvm_amd,kvm_intel"]
-  qemuparams: ["-cpu max,svm=off,vmx=off"]
+  bootparams:
+    - systemd.default_timeout_start_sec=900
+    - module_blacklist=kvm,kvm_amd,kvm_intel
+    - clearcpuid=svm,vmx
 debian:
   packages: [systemd-sysv, dbus, udev, kmod, openssh-server, e2fsprogs, busybox-static]
   size_mib: 1024
