@@ -160,7 +160,8 @@ def test_serial_and_ssh_agree(node: SmokeNode) -> None:
         f"echo {word}; echo '{word} gr{letter}n' >&2; exit 23",
         "printf 'no line end, \\303\\274'",
     ):
-        ssh, serial = node.run(command), node.run(command, via="serial")
+        # $$ gives each a shell of its own: a login that prints something is to be seen.
+        ssh, serial = (node.run(f": $$; {command}", via=via) for via in ("ssh", "serial"))
         assert (ssh.exit_status, ssh.output) == (serial.exit_status, serial.output), (
             f"`{command}` gave {ssh.exit_status} {ssh.output!r} over SSH, "
             f"{serial.exit_status} {serial.output!r} over the serial console"
