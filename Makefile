@@ -72,8 +72,9 @@ test: lint unit integration
 test-sabotage: .venv-stamps/dev
 	$(BIN)/pytest -v -rs --durations=10 --must-run --sabotage-seen=sabotage-seen.md tests/sabotage
 
+# -rP shows what the jobs printed.
 test-pipeline: .venv-stamps/dev
-	$(BIN)/pytest -v -rs --durations=10 --must-run -m pipeline tests/integration
+	$(BIN)/pytest -v -rsP --durations=10 --must-run -m pipeline tests/integration
 
 test-faults: .venv-stamps/dev
 	$(BIN)/pytest -v -rs --durations=10 --must-run -m faults tests/integration tests/faults

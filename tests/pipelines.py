@@ -66,7 +66,8 @@ def run(script: str, folder: Path, *, within: Sequence[str] = (), **env: str) ->
         [*within, "bash", "-eo", "pipefail", "-c", script], cwd=folder, env=env, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    print(done.stdout)  # the log, as the service would show it
+    assert done.returncode == 0, f"exit code {done.returncode}"
     return done.stdout
 
 

@@ -16,12 +16,19 @@ from yoctovirt.smoke.suitefile import Suite
 FOLDER = "evidence"
 #: Seconds for all of it, before the accelerator's factor.
 _TIMEOUT = 30.0
+#: Seconds for one command that a suite names, before the factor: one that hangs leaves time for
+#: the others.
+_COMMAND = 5.0
 #: Checks of one suite that fail within so many seconds share one file.
 _FRESH = 10.0
 
 _SCRIPT = """
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 section() { printf '\\n===== %s\\n' "$*"; }
+bounded() {
+    if command -v timeout >/dev/null; then timeout @SECONDS@ sh -c "$1"; else sh -c "$1"; fi
+    [ $? -ne 124 ] || echo "[ended after @SECONDS@ s]"
+}
 if [ -d /run/systemd/system ]; then
     for unit in @UNITS@; do
         section "unit $unit"
@@ -44,12 +51,14 @@ true
 """
 
 
-def evidence_script(suite: Suite | None) -> str:
-    """Return the script that prints what is to be kept."""
+def evidence_script(suite: Suite | None, scale: float = 1.0) -> str:
+    """Return the script that prints what is to be kept; *scale* is the accelerator's factor."""
     units = " ".join(map(shlex.quote, suite.units)) if suite else ""
     more = suite.diagnostics if suite else ()
-    commands = "\n".join(f"section {shlex.quote(line)}\n{line}" for line in more)
-    return _SCRIPT.replace("@UNITS@", units).replace("@COMMANDS@", commands)
+    quoted = [shlex.quote(line) for line in more]
+    commands = "\n".join(f"section {line}\nbounded {line}" for line in quoted)
+    script = _SCRIPT.replace("@UNITS@", units).replace("@COMMANDS@", commands)
+    return script.replace("@SECONDS@", str(max(1, round(_COMMAND * scale))))
 
 
 class Evidence:
@@ -70,7 +79,8 @@ class Evidence:
         name = f"{FOLDER}/{re.sub(r'[^A-Za-z0-9.]+', '-', check).strip('-')}.log"
         text = ""
         for node in nodes:
-            text += f"########## {node.name}\n{_ask(node, evidence_script(suite))}\n"
+            script = evidence_script(suite, node.state.timeout_scale)
+            text += f"########## {node.name}\n{_ask(node, script)}\n"
         path = self._results / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="backslashreplace")

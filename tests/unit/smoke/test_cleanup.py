@@ -61,6 +61,17 @@ def test_evidence_script_runs(tmp_path: Path) -> None:
     assert subprocess.run(["sh", "-n", "-c", evidence_script(None)]).returncode == 0
 
 
+def test_evidence_that_hangs_leaves_time_for_the_rest(tmp_path: Path) -> None:
+    """A daemon that was stopped lets its own client wait for ever."""
+    module = tmp_path / "test_frob.py"
+    module.write_text(
+        '"""Suite frob."""\nDIAGNOSTICS = ("echo begun; sleep 60; true", "echo next")\n'
+    )
+    script = evidence_script(read_suites([module])["frob"], 0.2)
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=30)
+    assert "begun\n[ended after 1 s]\n\n===== echo next\nnext\n" in done.stdout
+
+
 def test_a_session_is_ended_with_all_its_processes() -> None:
     """What runs on a node when a deadline is missed, run here."""
     from yoctovirt.smoke.checked import _END_SESSION
