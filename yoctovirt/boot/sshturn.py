@@ -210,10 +210,13 @@ class Sessions:
     def _stand(self) -> StandingShell | None:
         import paramiko
 
+        transport, shell = self._transport(), None
         try:
-            shell = stand(self._transport(), _ANSWER * self._scale)
-        except paramiko.ChannelException:  # no further session (MaxSessions)
-            shell = None
+            shell = stand(transport, _ANSWER * self._scale)
+        except paramiko.SSHException:
+            # No further session (MaxSessions), or none for this command.
+            if not transport.is_active():
+                raise
         self._may_stand = shell is not None
         return shell
 

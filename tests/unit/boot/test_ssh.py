@@ -27,6 +27,7 @@ class Server(paramiko.ServerInterface):
 
     def __init__(self, shell: str, most: int) -> None:
         self.shell = shell
+        self.refused = ""
         self.most = most
         self.open = 0
         self.commands: list[str] = []
@@ -46,6 +47,9 @@ class Server(paramiko.ServerInterface):
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         self.commands.append(command.decode())
+        if command.decode() == self.refused:
+            self.open -= 1
+            return False
         threading.Thread(target=self._run, args=(channel, command), daemon=True).start()
         return True
 
@@ -130,7 +134,10 @@ def place(tmp_path: Path) -> Iterator[Callable[..., Place]]:
     made: list[Place] = []
 
     def make(shell: str = "bash", most: int = 10) -> Place:
-        path = shutil.which(shell)
+        path = shutil.which("busybox" if shell == "ash" else shell)
+        if path is not None and shell == "ash":
+            (tmp_path / "ash").symlink_to(path)
+            path = str(tmp_path / "ash")
         if path is None:
             pytest.skip(f"{shell} is not installed on this host")
         made.append(Place(tmp_path, path, most))
@@ -141,7 +148,7 @@ def place(tmp_path: Path) -> Iterator[Callable[..., Place]]:
         one.close()
 
 
-@pytest.mark.parametrize("name", ["bash", "dash", "zsh"])
+@pytest.mark.parametrize("name", ["bash", "dash", "ash", "zsh"])
 def test_a_shell_stays_and_commands_do_not_see_one_another(
     place: Callable[..., Place], name: str
 ) -> None:
@@ -202,6 +209,13 @@ def test_a_login_shell_that_is_no_posix_shell(
     """fish, and the menu of an appliance: each command has a session, and nothing is lost."""
     monkeypatch.setattr("yoctovirt.boot.sshturn._ANSWER", 1.0)
     there = place("fish")
+    assert [there.shell.run(f"echo {n}").output for n in range(6)] == [f"{n}\n" for n in range(6)]
+    assert there.server.commands.count('exec "$SHELL"') == 1
+
+
+def test_a_server_that_runs_no_shell(place: Callable[..., Place]) -> None:
+    there = place()
+    there.server.refused = 'exec "$SHELL"'
     assert [there.shell.run(f"echo {n}").output for n in range(6)] == [f"{n}\n" for n in range(6)]
     assert there.server.commands.count('exec "$SHELL"') == 1
 
