@@ -176,14 +176,13 @@ class SerialShell:
         CommandTimeoutError with the transcript, NodeUnreachableError where no shell answers.
         """
         with self.session() as console:
-            if not self._ready:
+            ready, self._ready = self._ready, False
+            if not ready:
                 self.log_in(console, asked=False)
-                self._ready = self._standing = False
+                self._standing = False
             elif not self._standing:
                 # Not for a session's first command: most have no other.
-                self._ready = False
                 self._stand(console)
-            self._ready = False
             result = self._run(console, command, timeout * self._scale)
             # As long as nobody else has the console our shell stands there.
             self._ready = True

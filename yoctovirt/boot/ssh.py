@@ -209,9 +209,7 @@ class SshShell:
         if self._client is None or not self._alive():
             self.close()
             self.connect()
-        assert self._client is not None
-        transport = self._client.get_transport()
-        assert transport is not None
+        transport = self._transport()
 
         def accept(channel: paramiko.Channel, _origin: object, _server: object) -> None:
             threading.Thread(target=serve, args=(channel,), daemon=True).start()
