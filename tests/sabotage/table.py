@@ -37,10 +37,10 @@ sabotage of a good node that makes it fail, with a message that says what is wro
 after which it passes. `make test-sabotage` does all of it for real, on a booted node; the rows are
 in `tests/sabotage/<suite>.yml`, and `python -m tests.sabotage.table` makes this page of them.
 
-All rows of the roles `reference` and `reference-xen` were seen both ways with the checks as they are:
-[sabotage-seen.md](sabotage-seen.md) has what they said, and the times. Of those on the OpenStack lab all
-were but `nova::stop_and_start`, `neutron::dhcp` and `cinder::snapshot_content`, which were seen to
-fail, and the first of `cinder::attach`, which has not been run.
+All rows of the roles `reference` and `reference-xen` were seen both ways with the checks as they
+are: [sabotage-seen.md](sabotage-seen.md) has what they said, and the times. Of those on the
+OpenStack lab all were but `nova::stop_and_start`, `neutron::dhcp` and `cinder::snapshot_content`,
+which were seen to fail, and the first of `cinder::attach`, which has not been run.
 The checks themselves pass on the node of the role `reference`, those of xen on
 `reference-xen`, those of OpenStack, its databases and its message bus in the OpenStack lab
 ([development.md](development.md)).
