@@ -7,12 +7,13 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.gitrepos import repository
-from tests.processes import alive
+from tests.processes import SECONDS, alive
 from tests.samples import deploy_dir
 
 _INIT = """\
@@ -34,7 +35,10 @@ build = pathlib.Path(os.environ["BUILDDIR"])
                                                "cwd": os.getcwd(), "uid": os.getuid()}}))
 do = (control / "do").read_text()
 hits = []
-signal.signal(signal.SIGINT, lambda *_: hits.append(1))
+def hit(*_):
+    hits.append(1)
+    (control / "hit").touch()
+signal.signal(signal.SIGINT, hit)
 server = pathlib.Path(sys.argv[0]).with_name("bitbake-server")
 child = subprocess.Popen([sys.executable, "-I", str(server), str(control), str(os.getpid())],
                          start_new_session=True, stdout=subprocess.DEVNULL)
@@ -139,6 +143,7 @@ time.sleep(0.3)
 _DIFFSIGS = """\
 #!{python} -I
 import sys
+import time
 print("NOTE: Starting bitbake server...")
 if ".do_install." in sys.argv[1]:
     print("Hash for dependent task one.do_fetch changed from aaa to bbb")
@@ -201,6 +206,13 @@ class FakePoky:
     def seen(self) -> dict[str, Any]:
         data: dict[str, Any] = json.loads((self.control / "seen.json").read_text())
         return data
+
+    def wait_for_a_hit(self) -> None:
+        """Return when its bitbake has heard of a Ctrl-C: sooner, a second one could overtake it."""
+        end = time.monotonic() + SECONDS
+        while not (self.control / "hit").exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
     def pids(self) -> list[int]:
         path = self.control / "pids"

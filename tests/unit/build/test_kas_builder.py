@@ -314,7 +314,7 @@ def test_ctrl_c_twice_stops_them(poky: FakePoky) -> None:
     poky.do("wait")
     process = start(poky)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    poky.wait_for_a_hit()
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, output
@@ -325,9 +325,9 @@ def test_ctrl_c_twice_stops_them(poky: FakePoky) -> None:
 def test_a_bitbake_that_is_deaf_is_stopped(poky: FakePoky) -> None:
     poky.do("deaf")
     process = start(poky, stop_seconds=0.5)
-    for _ in range(2):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    poky.wait_for_a_hit()
+    process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, output
     assert "bitbake does not end; it is stopped" in output
