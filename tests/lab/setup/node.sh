@@ -106,7 +106,7 @@ server_listen = 0.0.0.0
 server_proxyclient_address = $NODE_IP
 novncproxy_base_url = http://controller:6080/vnc_auto.html
 [libvirt]
-live_migration_uri = qemu+ssh://nova@%s/system
+live_migration_uri = qemu+ssh://nova@%s/system?no_verify=1&keyfile=/var/lib/nova/.ssh/id_ed25519
 virt_type = qemu
 cpu_mode = none
 inject_partition = -2
