@@ -44,6 +44,7 @@ step "docker: remove" docker rm -f plain
 step "docker: remove the image" docker rmi plain:1
 
 # LXC
+step "lxc: bridge" systemctl start lxc-net
 step "lxc: create" lxc-create -n plain -t busybox
 step "lxc: start" lxc-start -n plain
 step "lxc: wait" lxc-wait -n plain -s RUNNING -t 20
