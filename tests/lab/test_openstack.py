@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.browser import require_browser, start_browser
 from tests.lab.conftest import Running
+from tests.lab.dashboard import log_in, see_instance
 
 pytestmark = pytest.mark.timeout(7200)
 
@@ -32,6 +36,9 @@ def test_it_starts_from_saved_layers(running: Running) -> None:
         "neutron",
         "swift",
         "cinder",
+        "heat",
+        "barbican",
+        "horizon",
     ],
 )
 def test_suite(running: Running, suite: str) -> None:
@@ -43,12 +50,47 @@ def test_suite(running: Running, suite: str) -> None:
     assert {verdict["id"].partition("::")[0] for verdict in verdicts} == {suite}
 
 
+#: Makes a server without a network, and waits until it runs.
+SERVER = """
+head -c 100000 /dev/urandom >/run/disk
+{cloud} image create -f value -c id --disk-format raw --container-format bare --file /run/disk disk
+{cloud} flavor create -f value -c id --ram 128 --disk 1 tiny
+{cloud} --os-compute-api-version 2.37 server create -f value -c id --wait --nic none \\
+    --image disk --flavor tiny {name}
+"""
+
+
+def test_horizon_in_a_browser(
+    running: Running, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """What a person sees: the login, and a server on the page of the instances."""
+    require_browser()
+    name = "seen-in-a-browser"
+    running.lab.run("controller", SERVER.format(cloud="openstack --os-cloud lab", name=name), 600)
+    password = running.lab.run("controller", ". /etc/keystone/admin-openrc; printf %s $OS_PASSWORD")
+    kept = request.config.getoption("--lab-screenshots")
+    folder = Path(kept) if kept else tmp_path
+    browser = start_browser(tmp_path / "profile", "--no-proxy-server")
+    try:
+        root = f"http://{running.lab.address('controller')}/horizon/"
+        log_in(browser, root, "admin", password)
+        row = see_instance(browser, root, name, folder / "horizon.png")
+        assert "Active" in row
+        wrong = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+        assert wrong == []
+    finally:
+        browser.quit()
+    assert (folder / "horizon.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_nothing_is_left_in_the_cloud(running: Running) -> None:
     """After the suites: what they make has their name, and is gone."""
     cloud = "openstack --os-cloud lab"
     for kind in ("user", "project", "image", "server", "flavor", "network", "port", "router",
-                 "container", "volume"):  # fmt: skip
-        listed = running.lab.run("controller", f"{cloud} {kind} list -f value -c Name").split()
+                 "container", "volume", "project", "secret", "stack"):  # fmt: skip
+        column = "'Stack Name'" if kind == "stack" else "Name"
+        command = f"{cloud} {kind} list -f value -c {column}"
+        listed = running.lab.run("controller", command).split()
         assert [name for name in listed if name.startswith("yoctovirt-")] == []
 
 

@@ -49,6 +49,12 @@ def test_the_layers_of_the_controller(tmp_path: Path) -> None:
         ("setup", "controller-swift"),
         ("added", "controller-cinder-packages"),
         ("setup", "controller-cinder"),
+        ("added", "controller-heat-packages"),
+        ("setup", "controller-heat"),
+        ("added", "controller-barbican-packages"),
+        ("setup", "controller-barbican"),
+        ("added", "controller-horizon-packages"),
+        ("setup", "controller-horizon"),
     ]
     assert len(set(keys(plan))) == len(names)
 

@@ -49,7 +49,7 @@ PROMISE_COMMANDS: dict[str, tuple[str, ...]] = {
     "swift": ("swift-proxy-server",),
     "ceilometer": ("ceilometer-agent-notification",),
     "heat": ("heat-api", "heat-engine"),
-    "horizon": ("httpd", "apache2"),  # served by Apache; the suite will ask the pages
+    "horizon": ("httpd", "apache2"),  # served by Apache; the suite asks the pages
     "rabbitmq": ("rabbitmqctl",),
     "postgresql": ("psql",),
     "memcached": ("memcached",),
