@@ -32,6 +32,11 @@ def test_it_starts_from_saved_layers(running: Running) -> None:
         "neutron",
         "swift",
         "cinder",
+        "openldap",
+        "cyrus-sasl",
+        "puppet",
+        "spice",
+        "qpid",
     ],
 )
 def test_suite(running: Running, suite: str) -> None:
@@ -50,6 +55,20 @@ def test_nothing_is_left_in_the_cloud(running: Running) -> None:
                  "container", "volume"):  # fmt: skip
         listed = running.lab.run("controller", f"{cloud} {kind} list -f value -c Name").split()
         assert [name for name in listed if name.startswith("yoctovirt-")] == []
+
+
+def test_nothing_is_left_on_the_controller(running: Running) -> None:
+    """After the suites: no user, database, directory or process of theirs."""
+    for command in (
+        "getent passwd | grep '^yv'",
+        "sasldblistusers2 | grep yoctovirt",
+        "ldapsearch -Q -Y EXTERNAL -H ldapi:/// -LLL -b cn=config '(olcSuffix=*)' | grep yoctovirt",
+        "ldapsearch -x -LLL -H ldapi:/// -b ou=Users,dc=nodomain dn | grep uid=yv",
+        "rabbitmqctl -q list_vhosts | grep yoctovirt",
+        "ls -d /run/yv* /run/yoctovirt-* /var/lib/ldap/yoctovirt-* 2>/dev/null",
+        "pgrep -af 'qemu-system.*spice unix|saslauthd -a sasldb'",
+    ):
+        assert running.lab.run("controller", f"{command} || true").strip() == "", command
 
 
 def test_no_secret_is_recorded(running: Running) -> None:

@@ -49,6 +49,14 @@ def test_the_layers_of_the_controller(tmp_path: Path) -> None:
         ("setup", "controller-swift"),
         ("added", "controller-cinder-packages"),
         ("setup", "controller-cinder"),
+        ("added", "controller-openldap-packages"),
+        ("setup", "controller-openldap"),
+        ("added", "controller-cyrus-sasl-packages"),
+        ("setup", "controller-cyrus-sasl"),
+        ("added", "controller-qpid-packages"),
+        ("setup", "controller-qpid"),
+        ("added", "controller-puppet-packages"),
+        ("setup", "controller-puppet"),
     ]
     assert len(set(keys(plan))) == len(names)
 
