@@ -12,6 +12,7 @@ from tests.lab.dashboard import log_in, see_instance
 
 pytestmark = pytest.mark.timeout(7200)
 
+NODES = ("controller", "compute", "compute2")
 #: Seconds from saved layers until the APIs answer, on two cores that have nothing else to do.
 #: Where they have, this is a failure only after :data:`PATIENCE` times that.
 START = 120.0
@@ -39,10 +40,16 @@ def test_it_starts_from_saved_layers(running: Running) -> None:
         "heat",
         "barbican",
         "horizon",
+        "openldap",
+        "cyrus-sasl",
+        "puppet",
+        "spice",
+        "qpid",
+        "tempest",
     ],
 )
 def test_suite(running: Running, suite: str) -> None:
-    done = running.yv.run("smoke", "controller", "compute", "--suite", suite, timeout=3600)
+    done = running.yv.run("smoke", *NODES, "--suite", suite, timeout=3600)
     print(done.stdout, done.stderr)
     assert done.returncode == 0
     verdicts = running.yv.last_record()["checks"]
@@ -92,6 +99,20 @@ def test_nothing_is_left_in_the_cloud(running: Running) -> None:
         command = f"{cloud} {kind} list -f value -c {column}"
         listed = running.lab.run("controller", command).split()
         assert [name for name in listed if name.startswith("yoctovirt-")] == []
+
+
+def test_nothing_is_left_on_the_controller(running: Running) -> None:
+    """After the suites: no user, database, directory or process of theirs."""
+    for command in (
+        "getent passwd | grep '^yv'",
+        "sasldblistusers2 | grep yoctovirt",
+        "ldapsearch -Q -Y EXTERNAL -H ldapi:/// -LLL -b cn=config '(olcSuffix=*)' | grep yoctovirt",
+        "ldapsearch -x -LLL -H ldapi:/// -b ou=Users,dc=nodomain dn | grep uid=yv",
+        "rabbitmqctl -q list_vhosts | grep yoctovirt",
+        "ls -d /run/yv* /run/yoctovirt-* /var/lib/ldap/yoctovirt-* 2>/dev/null",
+        "pgrep -af 'qemu-system.*spice unix|saslauthd -a sasldb'",
+    ):
+        assert running.lab.run("controller", f"{command} || true").strip() == "", command
 
 
 def test_no_secret_is_recorded(running: Running) -> None:

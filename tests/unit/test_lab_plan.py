@@ -55,6 +55,16 @@ def test_the_layers_of_the_controller(tmp_path: Path) -> None:
         ("setup", "controller-barbican"),
         ("added", "controller-horizon-packages"),
         ("setup", "controller-horizon"),
+        ("added", "controller-openldap-packages"),
+        ("setup", "controller-openldap"),
+        ("added", "controller-cyrus-sasl-packages"),
+        ("setup", "controller-cyrus-sasl"),
+        ("added", "controller-qpid-packages"),
+        ("setup", "controller-qpid"),
+        ("added", "controller-puppet-packages"),
+        ("setup", "controller-puppet"),
+        ("added", "controller-tempest-packages"),
+        ("setup", "controller-tempest"),
     ]
     assert len(set(keys(plan))) == len(names)
 

@@ -216,6 +216,7 @@ def _list_suites(ctx: click.Context, targets: tuple[str, ...], choice: dict[str,
     """Print all suites, or what a run on *targets* would run and what not, with the reasons."""
     from yoctovirt.smoke.catalog import all_suites, choose_suites
     from yoctovirt.smoke.runner import lacking_nodes
+    from yoctovirt.smoke.unavailable import UNAVAILABLE
 
     folder = workspace_folder(ctx)
     suites = list(all_suites(folder).values())
@@ -235,6 +236,10 @@ def _list_suites(ctx: click.Context, targets: tuple[str, ...], choice: dict[str,
                 click.echo(f"  {name:26} {check.deadline:4.0f} s  {check.title}")
     for name, why in left:
         click.echo(f"not run: {name}: {why}")
+    if not targets and not any(choice.values()):
+        for name, why in UNAVAILABLE.items():
+            if name not in {suite.name for suite in suites}:
+                click.echo(f"not available: {name}: {why}")
 
 
 def _promises(ctx: click.Context, targets: tuple[str, ...]) -> list[list[str]]:
