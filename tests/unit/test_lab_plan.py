@@ -91,9 +91,10 @@ def test_what_changes_a_key(
 
 
 def test_nodes_share_their_packages(tmp_path: Path) -> None:
-    controller, compute = plan_of(tmp_path, lambda said: None).nodes
-    assert controller.layers[:4] == compute.layers[:4]
-    assert not {one.key for one in controller.layers[4:]} & {one.key for one in compute.layers}
+    controller, compute, second = plan_of(tmp_path, lambda said: None).nodes
+    assert controller.layers[:4] == compute.layers[:4] == second.layers[:4]
+    own = [{one.key for one in node.layers[4:]} for node in (controller, compute, second)]
+    assert not own[0] & own[1] | own[0] & own[2] | own[1] & own[2]
 
 
 def test_other_sources_are_another_base(tmp_path: Path) -> None:

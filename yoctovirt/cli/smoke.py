@@ -22,7 +22,7 @@ from yoctovirt.cli.common import (
 from yoctovirt.cli.complete import target_names
 from yoctovirt.cli.hosts import choose_host, host_option, test_host, test_hosts
 from yoctovirt.cli.images import choose_image, image_of_nodes, image_options
-from yoctovirt.cli.suites import jobs_option, suites_option
+from yoctovirt.cli.suites import jobs_option, suites_option, tempest_option
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     "--check", "checks", multiple=True, metavar="ID", help="Only this check (suite::check)."
 )
 @suites_option
+@tempest_option
 @jobs_option
 @click.option(
     "--list", "listing", is_flag=True, help="List suites and checks, those of a target; run none."

@@ -12,6 +12,7 @@ from yoctovirt.smoke.notrun import not_run
 from yoctovirt.smoke.suites.aids.neutron import make, new_range
 from yoctovirt.smoke.suites.aids.nova import make_flavor, open_rest, upload_guest
 from yoctovirt.smoke.suites.aids.tempest import Tempest, configure, start
+from yoctovirt.smoke.tempestlist import chosen_tests, full_name
 
 pytestmark = pytest.mark.usefixtures("started")
 
@@ -80,18 +81,23 @@ def tempest(
     folder = configure(rest, module_undo, promises, given)
     asked = {item.callspec.params["name"] for item in request.session.items
              if isinstance(item, pytest.Function) and item.path == request.path}  # fmt: skip
-    names = [f"tempest.api.{name}" for name in TESTS if name in asked]
+    names = [full_name(name) for name in chosen_tests(TESTS) if name in asked]
     return start(node, module_undo, folder, names)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a check of each test that is asked for."""
+    if "name" in metafunc.fixturenames:
+        metafunc.parametrize("name", chosen_tests(TESTS))
+
+
 @pytest.mark.deadline(500)
-@pytest.mark.parametrize("name", TESTS)
 def test_api(tempest: Tempest, nodes: dict[str, SmokeNode], name: str) -> None:
     """A test of OpenStack's own collection passes."""
-    servers = name.startswith("compute.servers.")
+    servers = name.startswith(("compute.servers.", "tempest.scenario."))
     if servers and not any("nova-compute" in one.promises for one in nodes.values()):
         not_run("no node of the run promises nova-compute")
-    result = tempest.result(f"tempest.api.{name}", ENDED)
+    result = tempest.result(full_name(name), ENDED)
     if result.outcome == "absent":
         not_run(f"the tempest of the node has no such test: {result.text}")
     if result.outcome == "skipped":

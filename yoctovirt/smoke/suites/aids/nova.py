@@ -83,8 +83,8 @@ plugged=
 beat=0
 while :; do
     sleep 2
-    beat=$(((beat + 1) % 5))
-    [ $beat != 0 ] || echo "@WORD@ alive $boot"
+    beat=$((beat + 1))
+    [ $((beat % 5)) != 0 ] || echo "@WORD@ alive $boot $beat"
     if [ ! -b /dev/vdb ]; then
         [ -z "$plugged" ] || echo "@WORD@ unplugged $turn"
         plugged=
