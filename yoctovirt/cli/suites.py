@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 
@@ -20,7 +21,7 @@ def _choose_tempest(_ctx: click.Context, _option: click.Parameter, value: str | 
     if value is not None:
         from yoctovirt.smoke.tempestlist import VARIABLE, chosen_tests
 
-        os.environ[VARIABLE] = said = value if value == "smoke" else os.path.abspath(value)
+        os.environ[VARIABLE] = said = value if value == "smoke" else str(Path(value).absolute())
         chosen_tests((), {VARIABLE: said})  # refuses what is no list, before anything begins
 
 
