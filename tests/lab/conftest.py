@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--lab-screenshots", metavar="DIR", help="keep pictures of the dashboard in this folder"
     )
+    parser.addoption("--lab-seen", metavar="FILE", help="write a table of the checks there")
 
 
 @pytest.fixture(scope="session", autouse=True)
