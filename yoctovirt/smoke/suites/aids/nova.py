@@ -122,12 +122,14 @@ def removal(
     delete = rest.line("DELETE", kind, path, version)
     look = rest.line("GET", kind, shown or path, version)
     return (
-        f". {rest.cloud.openrc}\nend=$(($(date +%s) + {seconds}))\n"
+        f". {rest.cloud.openrc}\nend=$(($(date +%s) + {seconds}))\ntries=0\n"
         f"while :; do\n"
         f"  said=$({delete} </dev/null)\n"
         f"  told=$({look} </dev/null)\n"
         f"  case $told in 404*) exit 0 ;; esac\n"
-        f'  [ "$(date +%s)" -lt $end ] || break\n'
+        # A first call that got no answer in all that time is made once more.
+        f"  tries=$((tries + 1))\n"
+        f'  [ "$(date +%s)" -lt $end ] || [ $tries -lt 2 ] || break\n'
         f"  sleep 2\n"
         f"done\n"
         f'printf "%s\\n%s\\n" "$said" "$told"; exit 1'
