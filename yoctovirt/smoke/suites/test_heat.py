@@ -208,7 +208,7 @@ def test_stack(stack: Stack) -> None:
     if "network" in outputs:
         network = stack.rest.get("network", f"/v2.0/networks/{outputs['network']}")["network"]
         assert network["name"] == stack.parameters["network_name"], (
-            f"the network should be {stack.parameters['network']}, it is {network['name']}"
+            f"the network should be {stack.parameters['network_name']}, it is {network['name']}"
         )
 
 
