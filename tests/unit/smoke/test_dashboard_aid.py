@@ -46,8 +46,10 @@ def serving(root: str) -> Iterator[int]:
 
         def do_GET(self) -> None:
             known = "session=s1" in (self.headers["Cookie"] or "")
-            if self.path == f"{root}auth/login/":
-                self.answer(200, LOGIN.format(root=root))
+            path, _, query = self.path.partition("?next=")
+            if path == f"{root}auth/login/":
+                hidden = f'<input type="hidden" name="next" value="{query}">' if query else ""
+                self.answer(200, LOGIN.format(root=root).replace("</form>", f"{hidden}</form>"))
             elif not self.path.startswith(root):
                 self.answer(404, "<title>Not here</title>")
             elif not known:
@@ -58,8 +60,9 @@ def serving(root: str) -> Iterator[int]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             sent = {key: value[0] for key, value in urllib.parse.parse_qs(body).items()}
+            to = sent.pop("next", root)
             if sent == {"token": "t1", "username": "admin", "password": "right"}:
-                self.answer(302, "", Location=root, Set_Cookie="session=s1; Path=/")
+                self.answer(302, "", Location=to, Set_Cookie="session=s1; Path=/")
             else:
                 self.answer(200, LOGIN.format(root=root) + WRONG)
 
@@ -111,15 +114,15 @@ def test_it_is_nowhere(tmp_path: Path) -> None:
 def test_a_login_lasts_and_a_wrong_one_says_why(tmp_path: Path) -> None:
     with serving("/horizon/") as port:
         root = f"http://127.0.0.1:{port}/horizon/"
-        (page,), _ = browse(tmp_path, "login", root, password="wrong")
+        (page,), _ = browse(tmp_path, "login", root, "settings/", password="wrong")
         assert (page["login_form"], page["signed_in"]) == (True, False)
         assert page["alerts"] == ["Invalid & refused."]
         (page,), _ = browse(tmp_path, "get", "1", root)
         assert page["login_form"]
         assert page["steps"] == [f"{root}auth/login/"]
-        (page,), _ = browse(tmp_path, "login", root)
+        (page,), _ = browse(tmp_path, "login", root, "settings/")
         assert page["signed_in"]
-        assert page["url"] == root
+        assert page["url"] == f"{root}settings/"
         pages, _ = browse(tmp_path, "each", f"{root}a", f"{root}b")
         assert [page["signed_in"] for page in pages] == [True, True]
 
@@ -127,17 +130,18 @@ def test_a_login_lasts_and_a_wrong_one_says_why(tmp_path: Path) -> None:
 def test_a_row_is_what_a_person_reads_in_it(tmp_path: Path) -> None:
     with serving("/horizon/") as port:
         root = f"http://127.0.0.1:{port}/horizon/"
-        browse(tmp_path, "login", root)
+        browse(tmp_path, "login", root, "")
         (page,), _ = browse(tmp_path, "get", "1", root, "id-1", "id-2", "id-3")
     assert page["rows"] == {"id-1": "one tiny inner Active", "id-2": "two Error", "id-3": ""}
+    assert page["objects"] == 2
 
 
 @pytest.mark.parametrize("verb", ["find", "login"])
 def test_nobody_listens(tmp_path: Path, verb: str) -> None:
     with serving("/") as port:
         pass
-    given = f":{port}" if verb == "find" else f"http://127.0.0.1:{port}/"
-    pages, _ = browse(tmp_path, verb, given)
+    given = [f":{port}"] if verb == "find" else [f"http://127.0.0.1:{port}/", "settings/"]
+    pages, _ = browse(tmp_path, verb, *given)
     assert pages
     assert {page["status"] for page in pages} == {0}
     assert all("refused" in page["why"] for page in pages[:1])

@@ -26,10 +26,11 @@ ANSWER = 60.0
 #: Seconds for what one call asks for, redirections included.
 CALL = 120.0
 
-#: ``JAR SECONDS find PLACE...`` looks for a login page; ``… login ROOT`` logs in as the variables
-#: of an openrc say; ``… get COUNT URL WORD...`` gets a page, COUNT times at once; ``… each URL...``
-#: gets one after the other. The cookies are kept in the file JAR; an answer may take SECONDS.
-#: Prints what it saw of each page, a line of JSON, never the page itself: that has tokens.
+#: ``JAR SECONDS find PLACE...`` looks for a login page; ``… login ROOT PATH`` logs in as the
+#: variables of an openrc say, on the way to the page at PATH below ROOT; ``… get COUNT URL
+#: WORD...`` gets a page, COUNT times at once; ``… each URL...`` gets one after the other. The
+#: cookies are kept in the file JAR; an answer may take SECONDS. Prints what it saw of each page, a
+#: line of JSON, never the page itself: that has tokens.
 _PROGRAM = r"""
 import html.parser, http.cookiejar, json, os, re, socket, ssl, sys, threading
 import urllib.error, urllib.parse, urllib.request
@@ -50,6 +51,7 @@ class Reader(html.parser.HTMLParser):
         super().__init__()
         self.forms, self.links, self.files, self.select = [], [], [], None
         self.rows, self.open, self.tables, self.code = [], [], [], False
+        self.objects = 0
         self.feed(text)
     def handle_starttag(self, tag, pairs):
         has = {key: value or "" for key, value in pairs}
@@ -63,6 +65,7 @@ class Reader(html.parser.HTMLParser):
         elif tag == "tr":
             self.rows.append([" ".join(has.values())])
             self.open.append(self.rows[-1])
+            self.objects += "data-object-id" in has
         elif tag == "link" and "stylesheet" in has.get("rel", ""):
             self.files.append(has.get("href", ""))
         elif tag == "script" and has.get("src"):
@@ -117,7 +120,7 @@ def ask(url, data=None, words=()):
         "alerts": [words_of(one)[:300] for one in alerts][:3],
         "links": sorted(set(urllib.parse.urljoin(url, one) for one in page.links)),
         "files": [urllib.parse.urljoin(url, one) for one in page.files if one],
-        "rows": {word: page.row(word) for word in words},
+        "rows": {word: page.row(word) for word in words}, "objects": page.objects,
     }, forms[0] if forms else None
 def say(page):
     sys.stdout.write(json.dumps(page) + "\n")
@@ -135,7 +138,9 @@ if verb == "find":
                 sys.exit()
             print("no dashboard at http://%s%s/" % (host, place))
 elif verb == "login":
-    page, form = ask(rest[0] + "auth/login/")
+    # Without a page of its own the dashboard leads to one that asks all services.
+    wanted = urllib.parse.urlsplit(rest[0] + rest[1]).path
+    page, form = ask(rest[0] + "auth/login/?next=" + urllib.parse.quote(wanted))
     if form:
         fields = dict(form[1], username=env("OS_USERNAME"), password=env("OS_PASSWORD"))
         if "domain" in fields:
@@ -173,6 +178,7 @@ class Page:
     links: tuple[str, ...] = ()
     files: tuple[str, ...] = ()  #: style sheets and scripts
     rows: dict[str, str] | None = None  #: of a table, by a word that was looked for
+    objects: int = 0  #: how many its tables list
 
     @property
     def shown(self) -> bool:
@@ -219,9 +225,13 @@ class Browser:
     jar: str
     root: str
 
-    def login(self, before: str = "") -> Page:
-        """Fill in the form; *before* are lines for the shell that change the credentials."""
-        (page,) = _pages(self.cloud, self.folder, self.jar, f"login {self.root}", before)
+    def login(self, path: str, before: str = "") -> Page:
+        """Fill in the form, on the way to *path*; *before* are lines for the shell.
+
+        These may change the credentials.
+        """
+        arguments = f"login {self.root} {path}"
+        (page,) = _pages(self.cloud, self.folder, self.jar, arguments, before)
         return page
 
     def get(self, path: str, *words: str) -> Page:

@@ -17,6 +17,9 @@ import pytest
 
 from yoctovirt.smoke.suites.aids.openstack import Cloud
 
+#: Seconds for one answer, before the node's factor: a service of a loaded node takes its time.
+_ANSWER = 50.0
+
 #: ``FOLDER METHOD TYPE PATH MICROVERSION``, the body on standard input. It logs in with the
 #: variables of an openrc (identity API v3), keeps token and catalog in a file that only root
 #: reads, and prints the status of the answer and, in the next lines, its body.
@@ -30,7 +33,7 @@ def env(*names):
 def ask(method, url, body=None, headers={}):
     sent = urllib.request.Request(url, body, headers, method=method)
     try:
-        answer = opener.open(sent, timeout=50)
+        answer = opener.open(sent, timeout=@SECONDS@)
     except urllib.error.HTTPError as error:
         answer = error
     return answer.status, answer.headers, answer.read()
@@ -118,7 +121,9 @@ class Rest:
     def install(self) -> None:
         """Bring the program."""
         self.cloud.node.check(f"mkdir -p -m 700 {self.folder}")
-        self.cloud.node.put(_PROGRAM.encode(), f"{self.folder}/rest.py")
+        seconds = _ANSWER * self.cloud.node.timeout_scale
+        program = _PROGRAM.replace("@SECONDS@", f"{seconds:.0f}")
+        self.cloud.node.put(program.encode(), f"{self.folder}/rest.py")
 
     def line(self, method: str, kind: str, path: str, version: str = "") -> str:
         """Return the shell line of a call, for a clean-up."""
