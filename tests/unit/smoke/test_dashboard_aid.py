@@ -27,6 +27,7 @@ INSTANCES = """<title>Instances</title><a href="{root}auth/logout/">Out</a>
 <table><tr><td>inner</td></tr></table></td><td>Active</td></tr>
 <tr data-object-id="id-2"><td>two</td><td>Error</td></tr></table>"""
 LOGIN = """<title>Login</title><link rel="stylesheet" href="{root}static/a.css">
+<noscript><div class="alert alert-danger">No scripts.</div></noscript>
 <form action="{root}auth/login/" method="post"><input name="token" value="t1">
 <input name="username"><input name="password" type="password"></form>"""
 WRONG = '<div class="alert alert-danger"><p>Invalid &amp; refused.</p></div>'
@@ -119,6 +120,7 @@ def test_a_login_lasts_and_a_wrong_one_says_why(tmp_path: Path) -> None:
         assert page["alerts"] == ["Invalid & refused."]
         (page,), _ = browse(tmp_path, "get", "1", root)
         assert page["login_form"]
+        assert page["alerts"] == []
         assert page["steps"] == [f"{root}auth/login/"]
         (page,), _ = browse(tmp_path, "login", root, "settings/")
         assert page["signed_in"]

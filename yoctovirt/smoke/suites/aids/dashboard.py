@@ -110,7 +110,7 @@ def ask(url, data=None, words=()):
     page = Reader(text)
     title = re.search(r"<title>(.*?)</title>", text, re.S)
     alerts = re.findall(r'<[a-z]+ [^>]*class="[^"]*alert-(?:danger|error)[^"]*"[^>]*>(.*?)</div>',
-                        text, re.S)
+                        re.sub("<noscript.*?</noscript>", "", text, flags=re.S), re.S)
     forms = [form for form in page.forms if {"username", "password"} <= set(form[1])
              and "auth/login" in form[0]]
     return {
