@@ -148,7 +148,9 @@ def test_secret(node: SmokeNode, rest: Rest, secret: Secret) -> None:
 @pytest.mark.deadline(300)
 def test_other_user(rest: Rest, secret: Secret, undo: Undo) -> None:
     """A user of another project can have secrets, and finds and reads none but its own."""
-    user = Rest(make_user(rest.cloud, undo), f"/run/{new_name()}")
+    user = Rest(
+        make_user(rest.cloud, undo, ("member", "_member_", "creator")), f"/run/{new_name()}"
+    )
     undo(f"rm -rf {user.folder}")
     user.install()
     listed = user.get(_TYPE, "/v1/secrets")

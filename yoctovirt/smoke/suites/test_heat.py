@@ -176,8 +176,8 @@ def test_services(rest: Rest) -> None:
 
     def look() -> str:
         answer = rest.call("GET", _TYPE, "/services")
-        if not answer.ok:
-            return f"heat gives no list of its engines: {answer.said}"
+        # It has waited for an engine long enough before it says so.
+        assert answer.ok, f"heat gives no list of its engines: {answer.said}"
         up = [one["hostname"] for one in answer.body["services"] if one["status"] == "up"]
         return "" if up else "no engine is up"
 
@@ -208,7 +208,7 @@ def test_stack(stack: Stack) -> None:
     if "network" in outputs:
         network = stack.rest.get("network", f"/v2.0/networks/{outputs['network']}")["network"]
         assert network["name"] == stack.parameters["network_name"], (
-            f"the network should be {stack.parameters['network']}, it is {network['name']}"
+            f"the network should be {stack.parameters['network_name']}, it is {network['name']}"
         )
 
 
@@ -272,17 +272,17 @@ def test_delete(stack: Stack) -> None:
     stack.client("delete --yes", "the stack cannot be deleted")
 
     def look() -> str:
-        # By its id heat still knows a stack that it has deleted.
+        # By its id heat still knows a stack that it has deleted; a moment after that state it
+        # lists it no more.
         answer = stack.rest.call("GET", _TYPE, stack.path)
-        if answer.status == 404:
-            return ""
         state = answer.body["stack"]["stack_status"] if answer.ok else answer.said
-        return "" if state == "DELETE_COMPLETE" else str(state)
+        if answer.status != 404 and state != "DELETE_COMPLETE":
+            return f"there: {state}"
+        listed = stack.rest.get(_TYPE, f"/stacks?name={stack.name}")["stacks"]
+        return f"listed: {listed[0]['stack_status']}" if listed else ""
 
     said = stack.rest.until(look, STATE)
-    assert not said, f"the deleted stack is still there: {said}"
-    listed = stack.rest.get(_TYPE, f"/stacks?name={stack.name}")["stacks"]
-    assert not listed, f"the deleted stack is still listed: {listed[0]['stack_status']}"
+    assert not said, f"the deleted stack is still {said}"
     for key, kind, path in (
         ("network", "network", "/v2.0/networks"), ("server", "compute", "/servers"),
     ):  # fmt: skip

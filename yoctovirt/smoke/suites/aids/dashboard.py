@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +23,14 @@ from yoctovirt.smoke.suites.aids.openstack import Cloud
 PLACES = (":8080", "/horizon", "")
 #: Seconds for one answer: the first one after a start loads all of the dashboard.
 ANSWER = 60.0
-#: Seconds for a page, with the answers that redirect to it.
-PAGE = 90.0
+#: Seconds for what one call asks for, redirections included.
+CALL = 120.0
 
-#: ``JAR SECONDS find PLACE...`` looks for a login page; ``… login ROOT`` logs in as the variables
-#: of an openrc say; ``… get COUNT URL WORD...`` gets a page, COUNT times at once. The cookies are
-#: kept in the file JAR; an answer may take SECONDS. Prints what it saw of each page, a line of
-#: JSON, never the page itself: that has tokens.
+#: ``JAR SECONDS find PLACE...`` looks for a login page; ``… login ROOT PATH`` logs in as the
+#: variables of an openrc say, on the way to the page at PATH below ROOT; ``… get COUNT URL
+#: WORD...`` gets a page, COUNT times at once; ``… each URL...`` gets one after the other. The
+#: cookies are kept in the file JAR; an answer may take SECONDS. Prints what it saw of each page, a
+#: line of JSON, never the page itself: that has tokens.
 _PROGRAM = r"""
 import html.parser, http.cookiejar, json, os, re, socket, ssl, sys, threading
 import urllib.error, urllib.parse, urllib.request
@@ -48,10 +50,12 @@ class Reader(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.forms, self.links, self.files, self.select = [], [], [], None
-        self.rows, self.open, self.tables = [], [], []
+        self.rows, self.open, self.tables, self.code = [], [], [], False
+        self.objects = 0
         self.feed(text)
     def handle_starttag(self, tag, pairs):
         has = {key: value or "" for key, value in pairs}
+        self.code = tag in ("script", "style")
         if tag == "form":
             self.forms.append((has.get("action", ""), {}))
         elif tag == "a" and has.get("href"):
@@ -61,6 +65,7 @@ class Reader(html.parser.HTMLParser):
         elif tag == "tr":
             self.rows.append([" ".join(has.values())])
             self.open.append(self.rows[-1])
+            self.objects += "data-object-id" in has
         elif tag == "link" and "stylesheet" in has.get("rel", ""):
             self.files.append(has.get("href", ""))
         elif tag == "script" and has.get("src"):
@@ -73,12 +78,13 @@ class Reader(html.parser.HTMLParser):
             if "selected" in has or not fields[self.select]:
                 fields[self.select] = has.get("value", "")
     def handle_endtag(self, tag):
+        self.code = False
         if tag == "table" and self.tables:
             del self.open[self.tables.pop():]
         elif tag == "tr" and self.open:
             self.open.pop()
     def handle_data(self, text):
-        for row in self.open:
+        for row in () if self.code else self.open:
             row.append(text)
     def row(self, word):
         found = next((row for row in self.rows if any(word in part for part in row)), [""])
@@ -104,7 +110,7 @@ def ask(url, data=None, words=()):
     page = Reader(text)
     title = re.search(r"<title>(.*?)</title>", text, re.S)
     alerts = re.findall(r'<[a-z]+ [^>]*class="[^"]*alert-(?:danger|error)[^"]*"[^>]*>(.*?)</div>',
-                        text, re.S)
+                        re.sub("<noscript.*?</noscript>", "", text, flags=re.S), re.S)
     forms = [form for form in page.forms if {"username", "password"} <= set(form[1])
              and "auth/login" in form[0]]
     return {
@@ -114,7 +120,7 @@ def ask(url, data=None, words=()):
         "alerts": [words_of(one)[:300] for one in alerts][:3],
         "links": sorted(set(urllib.parse.urljoin(url, one) for one in page.links)),
         "files": [urllib.parse.urljoin(url, one) for one in page.files if one],
-        "rows": {word: page.row(word) for word in words},
+        "rows": {word: page.row(word) for word in words}, "objects": page.objects,
     }, forms[0] if forms else None
 def say(page):
     sys.stdout.write(json.dumps(page) + "\n")
@@ -128,15 +134,22 @@ if verb == "find":
             page = ask("http://%s%s/auth/login/" % (host, place))[0]
             say(page)
             if page.get("login_form"):
+                print("the dashboard is at " + page["asked"].replace("auth/login/", ""))
                 sys.exit()
+            print("no dashboard at http://%s%s/" % (host, place))
 elif verb == "login":
-    page, form = ask(rest[0] + "auth/login/")
+    # Without a page of its own the dashboard leads to one that asks all services.
+    wanted = urllib.parse.urlsplit(rest[0] + rest[1]).path
+    page, form = ask(rest[0] + "auth/login/?next=" + urllib.parse.quote(wanted))
     if form:
         fields = dict(form[1], username=env("OS_USERNAME"), password=env("OS_PASSWORD"))
         if "domain" in fields:
             fields["domain"] = env("OS_USER_DOMAIN_NAME") or "Default"
         page, _ = ask(urllib.parse.urljoin(page["url"], form[0]), fields)
     say(page)
+elif verb == "each":
+    for url in rest:
+        say(ask(url)[0])
 else:
     threads = [threading.Thread(target=lambda: say(ask(rest[1], None, rest[2:])[0]))
                for _ in range(int(rest[0]))]
@@ -165,6 +178,7 @@ class Page:
     links: tuple[str, ...] = ()
     files: tuple[str, ...] = ()  #: style sheets and scripts
     rows: dict[str, str] | None = None  #: of a table, by a word that was looked for
+    objects: int = 0  #: how many its tables list
 
     @property
     def shown(self) -> bool:
@@ -211,9 +225,13 @@ class Browser:
     jar: str
     root: str
 
-    def login(self, before: str = "") -> Page:
-        """Fill in the form; *before* are lines for the shell that change the credentials."""
-        (page,) = _pages(self.cloud, self.folder, self.jar, f"login {self.root}", before)
+    def login(self, path: str, before: str = "") -> Page:
+        """Fill in the form, on the way to *path*; *before* are lines for the shell.
+
+        These may change the credentials.
+        """
+        arguments = f"login {self.root} {path}"
+        (page,) = _pages(self.cloud, self.folder, self.jar, arguments, before)
         return page
 
     def get(self, path: str, *words: str) -> Page:
@@ -224,6 +242,11 @@ class Browser:
     def get_at_once(self, path: str, count: int) -> list[Page]:
         """Return what *count* requests at the same time give."""
         return self._get(count, path, ())
+
+    def get_each(self, urls: Sequence[str]) -> list[Page]:
+        """Return the pages at *urls*."""
+        rest = " ".join(shlex.quote(url) for url in urls)
+        return _pages(self.cloud, self.folder, self.jar, f"each {rest}", "")
 
     def _get(self, count: int, path: str, words: tuple[str, ...]) -> list[Page]:
         url = path if path.startswith("http") else self.root + path
@@ -248,7 +271,7 @@ def find_dashboard(cloud: Cloud, undo: Undo) -> Dashboard:
 def _pages(cloud: Cloud, folder: str, jar: str, arguments: str, before: str) -> list[Page]:
     seconds = ANSWER * cloud.node.timeout_scale
     line = f"python3 {folder}/browser.py {jar} {seconds:.0f} {arguments}"
-    done = cloud.shell(f"{before}\n{line}" if before else line, PAGE)
+    done = cloud.shell(f"{before}\n{line}" if before else line, CALL)
     found: list[dict[str, Any]] = [
         json.loads(told) for told in done.output.splitlines() if told.startswith("{")
     ]
