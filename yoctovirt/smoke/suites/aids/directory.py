@@ -200,7 +200,7 @@ def _own_branch(top: Place, undo: Undo, name: str) -> Place:
     """Make a branch below the suffix of a database, and its topmost entry where that is missing."""
     place = Place(top.server, f"ou={name},{top.base}", top.admin, top.folder)
     login = f"-x -H {top.server.url} -D {shlex.quote(top.admin)} -y {top.folder}/admin"
-    gone = f"[ $? = 0 ] || [ $? = {NO_SUCH_OBJECT} ]"
+    gone = f"case $? in 0|{NO_SUCH_OBJECT}) ;; *) exit 1 ;; esac"
     there = top.call("ldapsearch", f"-s base -b {shlex.quote(top.base)} dn")
     if there.exit_status == NO_SUCH_OBJECT:
         undo(f"ldapdelete {login} {shlex.quote(top.base)}; {gone}")
