@@ -101,8 +101,10 @@ def find_server(node: SmokeNode) -> Server:
     """Return the slapd that runs; fail the check where none does."""
     wrong = why_none_runs(node, "slapd")
     if wrong:
-        unit = node.run("systemctl is-enabled slapd 2>&1").output.strip()
-        pytest.fail(f"slapd does not run: {wrong} (its unit: {unit})", pytrace=False)
+        asked = "for word in is-active is-enabled; do systemctl $word slapd; done 2>/dev/null"
+        unit = ", ".join(node.run(asked).output.split())
+        of_unit = f" (its unit: {unit})" if unit else ""
+        pytest.fail(f"slapd does not run: {wrong}{of_unit}", pytrace=False)
     told = node.check("tr '\\0' '\\n' </proc/$(pidof slapd | cut -d' ' -f1)/cmdline").split("\n")
     listed = told[told.index("-h") + 1] if "-h" in told[:-1] else "ldap:///"
     urls = sorted(listed.split(), key=lambda url: not url.startswith("ldap://"))
