@@ -11,7 +11,7 @@ import pytest
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.notrun import not_run
-from yoctovirt.smoke.suites.aids.directory import Server
+from yoctovirt.smoke.suites.aids.directory import NO_SUCH_OBJECT, Server
 from yoctovirt.smoke.suites.aids.directory import said as said_by_client
 from yoctovirt.smoke.suites.aids.openstack import find_cloud, parse_json, said_by
 
@@ -69,7 +69,10 @@ def test_keystone(node: SmokeNode, settings: dict[str, Any], undo: Undo) -> None
     name, password = f"yv{secrets.token_hex(6)}", secrets.token_hex(12)
     dn = f"{settings.get('user_id_attribute', 'cn')}={name},{tree}"
     writer = f"-D {shlex.quote(settings.get('user', ''))} -y {login}"
-    undo(f"ldapdelete -x -H {server.url} {writer} {shlex.quote(dn)}; [ $? = 0 ] || [ $? = 32 ]")
+    undo(
+        f"ldapdelete -x -H {server.url} {writer} {shlex.quote(dn)}\n"
+        f"case $? in 0|{NO_SUCH_OBJECT}) ;; *) exit 1 ;; esac"
+    )
     node.put(password.encode(), f"{login}.user", 0o600)
     node.put(secrets.token_hex(12).encode(), f"{login}.wrong", 0o600)
     fields = {"cn": name, "sn": name, "uid": name, naming: name}

@@ -37,7 +37,10 @@ file { '@ROOT@/made':
 }
 """
 #: Prints what the manifest should have made: modes, the word, how often the command ran.
-_LOOK = "stat -c %a {0}/made {0}/made/word && cat {0}/made/word && wc -l <{0}/made/runs"
+_LOOK = """
+exec 2>/dev/null
+stat -c %a {0}/made {0}/made/word && cat {0}/made/word && wc -l <{0}/made/runs
+"""
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ class Puppet:
         )
 
     def look(self) -> list[str]:
-        """Return what the manifest made."""
-        return self.node.run(_LOOK.format(self.root) + " 2>&1").output.split()
+        """Return what the manifest made; where a part of it is missing, not what comes behind."""
+        return self.node.run(_LOOK.format(self.root)).output.split()
 
 
 def _expect(done: CommandResult, status: int, what: str) -> None:
@@ -97,7 +100,7 @@ def test_apply(puppet: Puppet, manifest: str) -> None:
     """A manifest with a folder, a file and a command makes what it says; a second run nothing."""
     wanted = ["750", "640", puppet.word, "1"]
     made = puppet.look()
-    assert made == wanted, f"the manifest should have made {wanted}, made is {made}"
+    assert made == wanted, f"the manifest should have made {wanted}, made is {made or 'nothing'}"
     _expect(puppet.apply(manifest), UNCHANGED, "a second run, with nothing left to do,")
     made = puppet.look()
     assert made == wanted, f"after a second run there should be {wanted}, there is {made}"
@@ -110,7 +113,7 @@ def test_drift(puppet: Puppet, manifest: str) -> None:
     assert "should be" in done.output, (
         f"a file was changed, and a run that only looks says nothing of it: {done.output.strip()}"
     )
-    assert puppet.look()[2] == "other", "a run that only looks (--noop) has changed a file"
+    assert "other" in puppet.look(), "a run that only looks (--noop) has changed a file"
     _expect(puppet.apply(manifest), CHANGED, "a run that has a file to put right")
     made = puppet.look()
     wanted = ["750", "640", puppet.word, "1"]
