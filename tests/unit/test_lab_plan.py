@@ -65,6 +65,8 @@ def test_the_layers_of_the_controller(tmp_path: Path) -> None:
         ("setup", "controller-puppet"),
         ("added", "controller-tempest-packages"),
         ("setup", "controller-tempest"),
+        ("added", "controller-ceilometer-packages"),
+        ("setup", "controller-ceilometer"),
     ]
     assert len(set(keys(plan))) == len(names)
 
