@@ -67,6 +67,8 @@ def test_the_layers_of_the_controller(tmp_path: Path) -> None:
         ("setup", "controller-tempest"),
         ("added", "controller-ceilometer-packages"),
         ("setup", "controller-ceilometer"),
+        ("added", "controller-spice-packages"),
+        ("setup", "controller-spice"),
     ]
     assert len(set(keys(plan))) == len(names)
 
