@@ -48,22 +48,35 @@ workers = 1
 $(account service_credentials ceilometer)
 interface = internal
 CONF
-# pipeline NAME KIND FILE : all of KIND to gnocchi, and to FILE.
-pipeline() {
-    cat >"/etc/ceilometer/$1.yaml" <<YAML
+# A publisher that cannot log in when the agent starts is left out for good.
+mkdir -p /etc/systemd/system/ceilometer-agent-notification.service.d
+cat >/etc/systemd/system/ceilometer-agent-notification.service.d/wait.conf <<'UNIT'
+[Service]
+TimeoutStartSec=600
+ExecStartPre=/usr/bin/bash -euc '. /usr/local/lib/lab.sh; answers http://controller:5000/v3; answers http://controller:8041/'
+UNIT
+cat >/etc/ceilometer/pipeline.yaml <<'YAML'
 sources:
   - name: all
-    $2s: ["*"]
+    meters: ["*"]
     sinks: [store]
 sinks:
   - name: store
     publishers:
-      - file:///var/log/ceilometer/$3?max_bytes=10485760&backup_count=2&json
-      - gnocchi://
+      - file:///var/log/ceilometer/samples?max_bytes=10485760&backup_count=2&json
+      - gnocchi://?timeout=60
 YAML
-}
-pipeline pipeline meter samples
-pipeline event_pipeline event events
+# By events gnocchi knows when something has ended.
+cat >/etc/ceilometer/event_pipeline.yaml <<'YAML'
+sources:
+  - name: all
+    events: ["*"]
+    sinks: [store]
+sinks:
+  - name: store
+    publishers:
+      - gnocchi://?timeout=60
+YAML
 cat >/etc/ceilometer/polling.yaml <<'YAML'
 sources:
   - name: images

@@ -50,25 +50,25 @@ def test_publishers_are_told_without_what_may_be_a_password(tmp_path: Path) -> N
     assert _file_of(told[:3]) == ""
 
 
-def sample(resource: str, name: str, volume: float, **further: str) -> str:
-    return json.dumps({"resource_id": resource, "name": name, "volume": volume, "unit": "B",
-                       "project_id": "p", "timestamp": "t", **further}) + "\n"  # fmt: skip
+def sample(resource: str, name: str, volume: float, about: dict[str, str] | None = None) -> str:
+    one = {"resource_id": resource, "name": name, "volume": volume, "unit": "B",
+           "project_id": "p", "timestamp": "t", "resource_metadata": about}  # fmt: skip
+    return json.dumps(one) + "\n"
 
 
 def test_samples_in_files(tmp_path: Path) -> None:
     """Those of one meter of one thing, rotated ones, too; a line that is being written is none."""
     path = tmp_path / "samples"
-    of_others = sample(OTHER, "image.size", 1, resource_metadata=OURS) + sample(OURS, "other", 2)
+    of_others = sample(OTHER, "image.size", 1, {"name": OURS}) + sample(OURS, "other", 2)
     path.write_text(of_others + sample(OURS, "image.size", 3) + f'{{"resource_id": "{OURS}", "na')
     (tmp_path / "samples.1").write_text(sample(OURS, "image.size", 4))
-    files = Files(HERE, str(path), str(tmp_path / "events"))
+    files = Files(HERE, str(path))
     found = sorted(files.samples(OURS, "image.size"), key=lambda one: one.volume)
     assert found == [Sample(3, "B", "p", "t"), Sample(4, "B", "p", "t")]
     assert not files.ended(OURS)
-    (tmp_path / "events").write_text(
-        json.dumps({"event_type": "image.upload", "traits": [["resource_id", 1, OURS]]}) + "\n"
-        + json.dumps({"event_type": "image.delete", "traits": [["resource_id", 1, OTHER]]}) + "\n"
-    )  # fmt: skip
+    with path.open("a") as more:
+        for resource, event in ((OURS, "image.update"), (OTHER, "image.delete")):
+            more.write("\n" + sample(resource, "image.size", 3, {"event_type": event}))
     assert (files.ended(OURS), files.ended(OTHER)) == (False, True)
 
 

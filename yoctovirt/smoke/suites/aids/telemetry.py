@@ -1,4 +1,7 @@
-"""Where ceilometer's samples go: to gnocchi, or as JSON to a file, as the images have it."""
+"""Where ceilometer's samples go: to gnocchi, or as JSON to a file, as the images have it.
+
+Events go to gnocchi only: ceilometer has no publisher that writes them to files.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Any, Protocol
 
 import yaml
 
@@ -92,16 +95,15 @@ class Gnocchi:
 
 @dataclass(frozen=True)
 class Files:
-    """Files with an object of JSON a line; '' where there is none."""
+    """The file *path* with an object of JSON a line."""
 
     node: SmokeNode
-    of_samples: str
-    of_events: str
+    path: str
     name: str = FILE
 
-    def _lines(self, path: str, word: str) -> list[dict[str, object]]:
-        """Return what lines with *word* say, in *path* and in what was rotated away."""
-        path = shlex.quote(path)
+    def _lines(self, word: str) -> list[dict[str, Any]]:
+        """Return what lines with *word* say, in the file and in what was rotated away."""
+        path = shlex.quote(self.path)
         told = self.node.run(f"grep -h -F -e {shlex.quote(word)} {path} {path}.[0-9] 2>/dev/null")
         found = []
         for line in told.output.splitlines():
@@ -112,16 +114,18 @@ class Files:
     def samples(self, resource: str, meter: str) -> list[Sample]:
         """Return the samples in the file."""
         return [
-            Sample(float(str(one["volume"])), str(one["unit"]), str(one["project_id"] or ""),
-                   str(one["timestamp"]))
-            for one in self._lines(self.of_samples, resource)
+            Sample(one["volume"], one["unit"], one["project_id"] or "", one["timestamp"])
+            for one in self._lines(resource)
             if (one["resource_id"], one["name"]) == (resource, meter)
         ]  # fmt: skip
 
     def ended(self, resource: str) -> bool:
-        """Whether there is such an event."""
-        events = self._lines(self.of_events, resource)
-        return any(one["event_type"] == "image.delete" for one in events)
+        """Whether there is a sample that was made of its end."""
+        return any(
+            one["resource_id"] == resource
+            and (one["resource_metadata"] or {}).get("event_type") == "image.delete"
+            for one in self._lines(resource)
+        )
 
 
 def _publishers(node: SmokeNode, path: str) -> list[str]:
@@ -143,26 +147,29 @@ def _file_of(publishers: list[str]) -> str:
     return ""
 
 
-def open_store(rest: Rest, name: str, events: bool = False) -> Store:
-    """Return the store *name*, into which samples go, and *events* where they are asked for.
+def open_store(rest: Rest, name: str, ends: bool = False) -> Store:
+    """Return the store *name*; with *ends* one that hears of the end of things, too.
 
-    Where they do not, the check is not run.
+    Where ceilometer does not write to it the check is not run.
     """
     node = rest.cloud.node
-    if name == GNOCCHI and METRIC not in rest.types():
+    if name == FILE:
+        publishers = _publishers(node, _PIPELINE)
+        path = _file_of(publishers)
+        if not path:
+            not_run(f"{_PIPELINE} has samples go to {_said(publishers)}, not to a file as JSON")
+        return Files(node, path)
+    if METRIC not in rest.types():
         not_run(f"the catalog has no gnocchi (type {METRIC})")
-    to = {path: _publishers(node, path) for path in (_PIPELINE, _EVENTS)}
-    for path, what in ((_PIPELINE, "samples"), (_EVENTS, "events")):
-        if what == "events" and not events:
-            continue
-        there = "gnocchi://" in to[path] if name == GNOCCHI else _file_of(to[path])
-        if not there:
-            where = "gnocchi" if name == GNOCCHI else "a file as JSON"
-            schemes = ", ".join(sorted(one.partition(":")[0] for one in to[path])) or "nobody"
-            not_run(f"{path} has {what} go to {schemes}, not to {where}")
-    if name == GNOCCHI:
-        return Gnocchi(rest)
-    return Files(node, _file_of(to[_PIPELINE]), _file_of(to[_EVENTS]))
+    for path in (_PIPELINE, _EVENTS) if ends else (_PIPELINE,):
+        publishers = _publishers(node, path)
+        if "gnocchi://" not in publishers:
+            not_run(f"{path} has all go to {_said(publishers)}, not to gnocchi")
+    return Gnocchi(rest)
+
+
+def _said(publishers: list[str]) -> str:
+    return ", ".join(sorted(one.partition(":")[0] for one in publishers)) or "nobody"
 
 
 def glance_notifies(node: SmokeNode) -> bool:
