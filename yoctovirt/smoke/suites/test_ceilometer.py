@@ -39,9 +39,9 @@ DIAGNOSTICS = (
     "tail -n 40 /var/log/glance/*.log",
 )  # fmt: skip
 
-#: Seconds until a notification is a sample in the store: gnocchi's metricd looks for work once a
-#: minute, unless it was told otherwise.
-ARRIVES = 120.0
+#: Seconds until ceilometer has heard a notification, and until gnocchi's metricd has looked for work:
+#: once a minute, unless it was told otherwise.
+HEARD, PROCESSED = 30.0, 70.0
 _SIZE, _DOWNLOAD = "image.size", "image.download"
 
 both_stores = pytest.mark.parametrize("to", [GNOCCHI, FILE])
@@ -102,10 +102,14 @@ class Image:
         return f"/v2/images/{self.id}"
 
     def wait_for(
-        self, store: Store, meter: str, count: int = 1, seconds: float = ARRIVES, why: str = ""
+        self, store: Store, meter: str, count: int = 1, seconds: float = 0.0, why: str = ""
     ) -> list[Sample]:
-        """Return the samples in *store* as soon as there are *count*; else fail the check."""
+        """Return the samples in *store* as soon as there are *count*; else fail the check.
+
+        *seconds* may pass until ceilometer is told.
+        """
         samples: list[Sample] = []
+        seconds += HEARD + (PROCESSED if store.name == GNOCCHI else 0.0)
 
         def look() -> str:
             samples[:] = store.samples(self.id, meter)
@@ -114,14 +118,14 @@ class Image:
         if said := self.rest.until(look, seconds):
             where = "gnocchi" if store.name == GNOCCHI else "the file of ceilometer's samples"
             raise AssertionError(
-                f"{why or f'no sample {meter} of an image of ours comes'}: within {seconds:.0f} s "
-                f"{where} has {said}"
+                f"{why or f'no sample {meter} of an image of ours comes'}: within "
+                f"{seconds * self.rest.cloud.node.timeout_scale:.0f} s {where} has {said}"
             )
         return samples
 
     def wait_for_size(self, store: Store) -> list[Sample]:
         """Return the samples of its size."""
-        return self.wait_for(store, _SIZE, seconds=ARRIVES if self.notifies else self.polled())
+        return self.wait_for(store, _SIZE, seconds=0.0 if self.notifies else self.polled())
 
     def fetch(self) -> None:
         """Download it."""
@@ -139,7 +143,7 @@ class Image:
             )
         if self.every > 300:
             not_run(f"{_SIZE} is polled every {self.every:.0f} s only")
-        return self.every + ARRIVES
+        return self.every
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +294,7 @@ def test_deleted(rest: Rest, image: Image, to: str) -> None:
     def look() -> str:
         return "" if store.ended(image.id) else "not yet"
 
-    assert not rest.until(look, ARRIVES), (
-        f"the image was deleted {ARRIVES:.0f} s ago, {store.name} has not heard of it"
+    assert not rest.until(look, HEARD), (
+        f"the image was deleted {HEARD * rest.cloud.node.timeout_scale:.0f} s ago, "
+        f"{store.name} has not heard of it"
     )
