@@ -39,8 +39,8 @@ DIAGNOSTICS = (
     "tail -n 40 /var/log/glance/*.log",
 )  # fmt: skip
 
-#: Seconds until ceilometer has heard a notification, and until gnocchi's metricd has looked for work:
-#: once a minute, unless it was told otherwise.
+#: Seconds until ceilometer has heard a notification; until gnocchi's metricd has looked for work:
+#: that is once a minute, unless it was told otherwise.
 HEARD, PROCESSED = 30.0, 70.0
 _SIZE, _DOWNLOAD = "image.size", "image.download"
 
