@@ -24,7 +24,7 @@ PATIENCE = 4.0
 SUITES = (
     "base", "keystone", "glance", "rabbitmq", "postgresql", "mysql", "memcached", "placement",
     "nova", "neutron", "swift", "cinder", "heat", "barbican", "horizon", "openldap", "cyrus-sasl",
-    "puppet", "spice", "qpid", "tempest",
+    "puppet", "spice", "qpid", "tempest", "ceilometer",
 )  # fmt: skip
 #: Checks that the lab cannot be what they need for.
 NOT_RUN: set[str] = set()

@@ -65,6 +65,10 @@ def test_the_layers_of_the_controller(tmp_path: Path) -> None:
         ("setup", "controller-puppet"),
         ("added", "controller-tempest-packages"),
         ("setup", "controller-tempest"),
+        ("added", "controller-ceilometer-packages"),
+        ("setup", "controller-ceilometer"),
+        ("added", "controller-spice-packages"),
+        ("setup", "controller-spice"),
         ("added", "controller-cirros-packages"),
         ("setup", "controller-cirros"),
     ]

@@ -2,6 +2,15 @@
 . /usr/local/lib/lab.sh
 nova_config
 sed -i 's/^virt_type *=.*/virt_type = qemu/' /etc/nova/nova-compute.conf
+# Consoles by SPICE, too, through the controller's proxy (spice.sh).
+cat >>/etc/nova/nova.conf <<CONF
+[spice]
+enabled = true
+agent_enabled = false
+server_listen = 0.0.0.0
+server_proxyclient_address = $NODE_IP
+html5proxy_base_url = http://controller:6082/spice_auto.html
+CONF
 neutron_config ''
 # The node's namespaces are what confines its guests: libvirt cannot make further ones here.
 cat >/etc/libvirt/qemu.conf <<'CONF'

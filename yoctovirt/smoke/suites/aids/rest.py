@@ -66,7 +66,9 @@ try:
     while True:
         if kind not in session["catalog"]:
             sys.exit("the catalog has no public endpoint of type " + kind)
-        headers = {"X-Auth-Token": session["token"], "Accept": "application/json"}
+        # Gnocchi has no JSON for what it deletes, and refuses (406) who wants nothing else.
+        accept = "*/*" if method == "DELETE" else "application/json"
+        headers = {"X-Auth-Token": session["token"], "Accept": accept}
         if version:
             # cinder calls itself "volume" there, whatever the catalog calls it.
             known = {"volumev3": "volume", "block-storage": "volume"}.get(kind, kind)
