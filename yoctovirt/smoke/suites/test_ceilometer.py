@@ -294,7 +294,8 @@ def test_deleted(rest: Rest, image: Image, to: str) -> None:
     def look() -> str:
         return "" if store.ended(image.id) else "not yet"
 
-    assert not rest.until(look, HEARD), (
+    said = rest.until(look, HEARD)
+    assert not said, (
         f"the image was deleted {HEARD * rest.cloud.node.timeout_scale:.0f} s ago, "
         f"{store.name} has not heard of it"
     )
