@@ -159,6 +159,8 @@ def image(node: SmokeNode, rest: Rest, module_undo: Undo) -> Image:
     )  # fmt: skip
     if METRIC in rest.types():
         module_undo(_forget(rest, image), 120)
+    # Before it is asked for: glance may make it, and answer too late.
+    module_undo(removal(rest, "image", image.path), 120)
     file = f"{rest.folder}/{image.name}"
     node.put(secrets.token_bytes(image.size), file)
     upload_image(rest, module_undo, image.name, "bare", "raw", file, {"id": image.id})
@@ -294,7 +296,8 @@ def test_deleted(rest: Rest, image: Image, to: str) -> None:
     def look() -> str:
         return "" if store.ended(image.id) else "not yet"
 
-    assert not rest.until(look, HEARD), (
+    said = rest.until(look, HEARD)
+    assert not said, (
         f"the image was deleted {HEARD * rest.cloud.node.timeout_scale:.0f} s ago, "
         f"{store.name} has not heard of it"
     )
