@@ -13,26 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium import webdriver
 from selenium.webdriver.support.select import Select
 
 from tests import samples
+from tests.browser import Browser, require_browser, start_browser
 from yoctovirt.report.html import write_html
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 SAMPLES = {
     "green": samples.green_run,
     "red": samples.red_run,
@@ -44,18 +32,6 @@ SAMPLES = {
 }
 WIDTHS = (390, 1200)
 
-Browser = Any
-
-
-def require_browser() -> None:
-    missing = [str(path) for path in (CHROMIUM, DRIVER) if not path.exists()]
-    if not missing:
-        return
-    reason = f"{', '.join(missing)} missing: apt-get install chromium chromium-driver"
-    if os.environ.get("YOCTOVIRT_REQUIRE_BROWSER") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
-
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bool], Browser]]:
@@ -64,18 +40,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bool],
     started: list[Browser] = []
 
     def begin(javascript: bool) -> Browser:
-        options = webdriver.ChromeOptions()
-        options.binary_location = str(CHROMIUM)
-        for flag in FLAGS:
-            options.add_argument(flag)
-        options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        if not javascript:
-            prefs = {"profile.managed_default_content_settings.javascript": 2}
-            options.add_experimental_option("prefs", prefs)
-        started.append(
-            webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-        )
+        profile = tmp_path_factory.mktemp("profile")
+        started.append(start_browser(profile, javascript=javascript))
         return started[-1]
 
     yield begin

@@ -14,6 +14,13 @@ from tests.lab.host import why_not
 from tests.lab.lab import Lab, open_lab
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--lab-screenshots", metavar="DIR", help="keep pictures of the dashboard in this folder"
+    )
+    parser.addoption("--lab-seen", metavar="FILE", help="write a table of the checks there")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def needed() -> None:
     reason = why_not()

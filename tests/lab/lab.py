@@ -231,6 +231,11 @@ class Lab:
             raise LabError(f"{name}: {command}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
 
+    def address(self, name: str) -> str:
+        """Return the address of a node, which this host reaches."""
+        (node,) = self._nodes([name])
+        return node.address
+
     @property
     def names(self) -> list[str]:
         """Names of all nodes that the plan has."""

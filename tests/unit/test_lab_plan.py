@@ -49,6 +49,28 @@ def test_the_layers_of_the_controller(tmp_path: Path) -> None:
         ("setup", "controller-swift"),
         ("added", "controller-cinder-packages"),
         ("setup", "controller-cinder"),
+        ("added", "controller-heat-packages"),
+        ("setup", "controller-heat"),
+        ("added", "controller-barbican-packages"),
+        ("setup", "controller-barbican"),
+        ("added", "controller-horizon-packages"),
+        ("setup", "controller-horizon"),
+        ("added", "controller-openldap-packages"),
+        ("setup", "controller-openldap"),
+        ("added", "controller-cyrus-sasl-packages"),
+        ("setup", "controller-cyrus-sasl"),
+        ("added", "controller-qpid-packages"),
+        ("setup", "controller-qpid"),
+        ("added", "controller-puppet-packages"),
+        ("setup", "controller-puppet"),
+        ("added", "controller-tempest-packages"),
+        ("setup", "controller-tempest"),
+        ("added", "controller-ceilometer-packages"),
+        ("setup", "controller-ceilometer"),
+        ("added", "controller-spice-packages"),
+        ("setup", "controller-spice"),
+        ("added", "controller-cirros-packages"),
+        ("setup", "controller-cirros"),
     ]
     assert len(set(keys(plan))) == len(names)
 
@@ -75,9 +97,10 @@ def test_what_changes_a_key(
 
 
 def test_nodes_share_their_packages(tmp_path: Path) -> None:
-    controller, compute = plan_of(tmp_path, lambda said: None).nodes
-    assert controller.layers[:4] == compute.layers[:4]
-    assert not {one.key for one in controller.layers[4:]} & {one.key for one in compute.layers}
+    controller, compute, second = plan_of(tmp_path, lambda said: None).nodes
+    assert controller.layers[:4] == compute.layers[:4] == second.layers[:4]
+    own = [{one.key for one in node.layers[4:]} for node in (controller, compute, second)]
+    assert not own[0] & own[1] | own[0] & own[2] | own[1] & own[2]
 
 
 def test_other_sources_are_another_base(tmp_path: Path) -> None:

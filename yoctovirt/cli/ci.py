@@ -26,7 +26,7 @@ from yoctovirt.cli.common import (
 from yoctovirt.cli.complete import role_and_host_names
 from yoctovirt.cli.hosts import choose_hosts, host_option, test_host
 from yoctovirt.cli.retry import Retry, retry_options
-from yoctovirt.cli.suites import jobs_option, suites_option
+from yoctovirt.cli.suites import jobs_option, suites_option, tempest_option
 from yoctovirt.cli.together import make_set_options, named_nodes, set_options, wants_set
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 @offline_option
 @choice_options
 @suites_option
+@tempest_option
 @jobs_option
 @click.pass_context
 def command(

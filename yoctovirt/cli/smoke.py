@@ -22,7 +22,7 @@ from yoctovirt.cli.common import (
 from yoctovirt.cli.complete import target_names
 from yoctovirt.cli.hosts import choose_host, host_option, test_host, test_hosts
 from yoctovirt.cli.images import choose_image, image_of_nodes, image_options
-from yoctovirt.cli.suites import jobs_option, suites_option
+from yoctovirt.cli.suites import jobs_option, suites_option, tempest_option
 
 if TYPE_CHECKING:
     from yoctovirt.base.record import RunRecord
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     "--check", "checks", multiple=True, metavar="ID", help="Only this check (suite::check)."
 )
 @suites_option
+@tempest_option
 @jobs_option
 @click.option(
     "--list", "listing", is_flag=True, help="List suites and checks, those of a target; run none."
@@ -216,6 +217,7 @@ def _list_suites(ctx: click.Context, targets: tuple[str, ...], choice: dict[str,
     """Print all suites, or what a run on *targets* would run and what not, with the reasons."""
     from yoctovirt.smoke.catalog import all_suites, choose_suites
     from yoctovirt.smoke.runner import lacking_nodes
+    from yoctovirt.smoke.unavailable import UNAVAILABLE
 
     folder = workspace_folder(ctx)
     suites = list(all_suites(folder).values())
@@ -235,6 +237,10 @@ def _list_suites(ctx: click.Context, targets: tuple[str, ...], choice: dict[str,
                 click.echo(f"  {name:26} {check.deadline:4.0f} s  {check.title}")
     for name, why in left:
         click.echo(f"not run: {name}: {why}")
+    if not targets and not any(choice.values()):
+        for name, why in UNAVAILABLE.items():
+            if name not in {suite.name for suite in suites}:
+                click.echo(f"not available: {name}: {why}")
 
 
 def _promises(ctx: click.Context, targets: tuple[str, ...]) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 
@@ -13,6 +14,15 @@ def _add_suites(_ctx: click.Context, _option: click.Parameter, value: tuple[str,
         before = os.environ.get("YOCTOVIRT_SUITES", "")
         folders = [*map(os.path.abspath, value), *([before] if before else [])]
         os.environ["YOCTOVIRT_SUITES"] = os.pathsep.join(folders)
+
+
+def _choose_tempest(_ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
+    """Have the suite tempest run another list than its own, in the pytest that we start."""
+    if value is not None:
+        from yoctovirt.smoke.tempestlist import VARIABLE, chosen_tests
+
+        os.environ[VARIABLE] = said = value if value == "smoke" else str(Path(value).absolute())
+        chosen_tests((), {VARIABLE: said})  # refuses what is no list, before anything begins
 
 
 #: For verbs that run smoke suites. Options without values of their own, as --offline.
@@ -30,4 +40,11 @@ jobs_option = click.option(
     type=click.IntRange(1, 32),
     metavar="N",
     help="How many modules of checks run side by side (default: by the node's CPUs; 1: none).",
+)
+tempest_option = click.option(
+    "--tempest",
+    metavar="smoke|FILE",
+    expose_value=False,
+    callback=_choose_tempest,
+    help="What the suite tempest runs: tempest's own smoke tests, or those named in FILE.",
 )

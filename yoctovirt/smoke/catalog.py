@@ -11,6 +11,7 @@ from pathlib import Path
 from yoctovirt.base.suggest import did_you_mean
 from yoctovirt.errors import UsageError
 from yoctovirt.smoke.suitefile import Suite, read_suites
+from yoctovirt.smoke.unavailable import why_unavailable
 
 SUITES_DIR = Path(__file__).with_name("suites")
 
@@ -49,13 +50,14 @@ PROMISE_COMMANDS: dict[str, tuple[str, ...]] = {
     "swift": ("swift-proxy-server",),
     "ceilometer": ("ceilometer-agent-notification",),
     "heat": ("heat-api", "heat-engine"),
-    "horizon": ("httpd", "apache2"),  # served by Apache; the suite will ask the pages
+    "horizon": ("httpd", "apache2"),  # served by Apache; the suite asks the pages
     "rabbitmq": ("rabbitmqctl",),
     "postgresql": ("psql",),
     "memcached": ("memcached",),
     "docker-compose": ("docker-compose", "/usr/lib/docker/cli-plugins/docker-compose"),
     "k3s": ("k3s",),
     "openldap": ("slapd", "/usr/libexec/slapd"),
+    "keystone-ldap": ("keystone-manage",),  # keystone takes users of a directory (suite openldap)
     "ceph": ("ceph",),
 }
 
@@ -133,6 +135,11 @@ def check_promises(promises: Iterable[str], where: str, workspace: Path | None =
         if promise not in known:
             known = promise_commands(workspace)
         if promise not in known:
+            if why := why_unavailable(promise):
+                raise UsageError(
+                    f"{where} promises {promise!r}, which is not available: {why}",
+                    "leave that promise out",
+                )
             raise UsageError(
                 f"{where} promises {promise!r}, which yoctovirt does not know",
                 did_you_mean(promise, known),
@@ -155,6 +162,11 @@ def choose_suites(
     promised, only, without = set(promises), set(only), set(without)
     for name in sorted(only | without):
         if name not in suites:
+            if why := why_unavailable(name):
+                raise UsageError(
+                    f"the smoke suite {name!r} is not available: {why}",
+                    "'yoctovirt smoke --list' shows the suites that there are",
+                )
             raise UsageError(f"there is no smoke suite {name!r}", did_you_mean(name, suites))
     wanted = {_suite_of_check(check, suites) for check in checks}
     chosen, left = [], []

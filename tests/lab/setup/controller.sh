@@ -30,8 +30,24 @@ as nova 'nova-manage cell_v2 create_cell --name cell1'
 as nova 'nova-manage db sync'
 services nova-api nova-api-metadata nova-conductor nova-scheduler
 
+# The world outside of the cloud, for routers: a card whose other end nobody has.
+cat >/etc/systemd/system/public-network.service <<'UNIT'
+[Unit]
+Before=neutron-linuxbridge-agent.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=ip link add public0 type veth peer name public1
+ExecStart=ip link set public0 up
+ExecStart=ip link set public1 up
+[Install]
+WantedBy=multi-user.target
+UNIT
+systemctl daemon-reload
+systemctl --quiet enable --now public-network
+
 lab-register neutron network http://controller:9696
-neutron_config
+neutron_config public:public0
 as neutron 'neutron-db-manage --config-file /etc/neutron/neutron.conf \
     --config-file /etc/neutron/plugins/ml2/ml2_conf.ini upgrade head'
 services neutron-api neutron-rpc-server neutron-linuxbridge-agent neutron-dhcp-agent \

@@ -106,6 +106,7 @@ server_listen = 0.0.0.0
 server_proxyclient_address = $NODE_IP
 novncproxy_base_url = http://controller:6080/vnc_auto.html
 [libvirt]
+live_migration_uri = qemu+ssh://nova@%s/system?no_verify=1&keyfile=/var/lib/nova/.ssh/id_ed25519
 virt_type = qemu
 cpu_mode = none
 inject_partition = -2
@@ -122,7 +123,7 @@ CONF
     install -d -o nova -g nova /var/lib/nova/lock
 }
 
-# neutron_config : write neutron's files of this node.
+# neutron_config [NETWORK:CARD] : write neutron's files of this node, with its physical network.
 neutron_config() {
     config /etc/neutron/neutron.conf neutron <<CONF
 [DEFAULT]
@@ -152,10 +153,14 @@ type_drivers = flat,vxlan
 tenant_network_types = vxlan
 mechanism_drivers = linuxbridge
 extension_drivers = port_security
+[ml2_type_flat]
+flat_networks = public
 [ml2_type_vxlan]
 vni_ranges = 1:1000
 CONF
     config /etc/neutron/plugins/ml2/linuxbridge_agent.ini neutron <<CONF
+[linux_bridge]
+physical_interface_mappings = $1
 [vxlan]
 enable_vxlan = true
 local_ip = $NODE_IP

@@ -89,6 +89,28 @@ def test_suites_by_check() -> None:
     assert "docker::exec" in caught.value.hint
 
 
+def test_what_cannot_be_had() -> None:
+    """The reason is said, for a promise and for a suite; what a user brings is taken."""
+    for name in ("ovirt", "trove", "ironic", "zaqar", "sahara", "rally"):
+        with pytest.raises(UsageError, match=f"role x promises '{name}', which is not available: "):
+            check_promises([name], "role x")
+        with pytest.raises(UsageError, match=f"the smoke suite '{name}' is not available: "):
+            choose_suites([], [name])
+    check_promises(["ceph"], "role x")
+    with pytest.raises(UsageError, match=r"'ceph' is not available: .*nothing more"):
+        choose_suites([], ["ceph"])
+    with pytest.raises(UsageError, match=r"promises 'qpid', .* is promised as amqp10"):
+        check_promises(["qpid"], "role x")
+    assert "qpid" in names(["amqp10"])
+
+
+def test_a_suite_of_the_users_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "test_ovirt.py", '"""Suite ovirt: mine."""\nCOMMANDS = ("engine",)\n')
+    monkeypatch.setenv("YOCTOVIRT_SUITES", str(tmp_path))
+    check_promises(["ovirt"], "role x")
+    assert names([], ["ovirt"]) == ["ovirt"]
+
+
 def test_checks_that_need_two_nodes(tmp_path: Path) -> None:
     path = write(
         tmp_path,

@@ -48,9 +48,9 @@ def volumes(node: SmokeNode, module_undo: Undo) -> Volumes:
 def server(volumes: Volumes, nodes: dict[str, SmokeNode], module_undo: Undo) -> Server:
     """Start a server without a network."""
     rest = volumes.rest
-    compute_hosts(rest, nodes)
+    host = min(compute_hosts(rest, nodes))
     images, flavor = upload_guest(rest, module_undo), make_flavor(rest, module_undo)
-    return start_server(rest, module_undo, images, flavor, networks="none")
+    return start_server(rest, module_undo, images, flavor, host=host, networks="none")
 
 
 @dataclass

@@ -37,6 +37,7 @@ CATALOG = {
     "cinder": ("volumev3", "block-storage"),
     "swift": ("object-store",),
     "heat": ("orchestration",),
+    "barbican": ("key-manager",),
 }
 
 

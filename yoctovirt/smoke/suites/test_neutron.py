@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 
 import pytest
 
-from yoctovirt.boot.results import CommandResult
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
+from yoctovirt.smoke.notrun import not_run
+from yoctovirt.smoke.suites.aids.neutron import (
+    Guest,
+    address_of,
+    find_outside,
+    join_router,
+    make,
+    make_gateway,
+    new_range,
+    start_guest,
+)
 from yoctovirt.smoke.suites.aids.nova import (
     VERSION,
-    Server,
     compute_hosts,
-    make_flavor,
-    new_name,
     open_rest,
     removal,
     start_server,
-    upload_guest,
 )
 from yoctovirt.smoke.suites.aids.rest import Rest
 from yoctovirt.smoke.suites.aids.waiting import until
@@ -45,75 +50,18 @@ def rest(node: SmokeNode, module_undo: Undo) -> Rest:
     return open_rest(node, module_undo)
 
 
-def _make(rest: Rest, undo: Undo, kind: str, **further: object) -> str:
-    """Make a thing of neutron's with a name of ours and return its id; *undo* deletes it."""
-    plural = f"{kind}s".replace("_", "-")
-    body = {kind: {"name": new_name(), **further}}
-    made: str = rest.post("network", f"/v2.0/{plural}", body, f"no {kind} can be made")[kind]["id"]
-    undo(removal(rest, "network", f"/v2.0/{plural}/{made}"), 120)
-    return made
-
-
-def _range() -> str:
-    """Return a subnet for tests (RFC 2544), which no node has on its own cards."""
-    return f"198.18.{secrets.randbelow(250) + 1}.0/24"
-
-
-@dataclass
-class Guest:
-    """A server on a network of ours, and the security group that guards it."""
-
-    server: Server
-    network: str
-    subnet: str
-    port: str
-    address: str
-    group: str
-    rule: str = ""
-
-    def open(self) -> None:
-        """Let ICMP in."""
-        if not self.rule:
-            rule = {"security_group_id": self.group, "protocol": "icmp",
-                    "direction": "ingress", "ethertype": "IPv4"}  # fmt: skip
-            made = self.server.rest.post(
-                "network", "/v2.0/security-group-rules", {"security_group_rule": rule},
-                "no rule can be made",
-            )  # fmt: skip
-            self.rule = made["security_group_rule"]["id"]
-
-    def close(self) -> None:
-        """Let nothing in."""
-        if self.rule:
-            path = f"/v2.0/security-group-rules/{self.rule}"
-            done = self.server.rest.call("DELETE", "network", path)
-            assert done.ok, f"a rule cannot be removed: {done.said}"
-            self.rule = ""
-
-    def ping(self, node: SmokeNode, seconds: int, want: bool = True) -> CommandResult:
-        """Ping it from the namespace of its network's DHCP server until it does as wanted."""
-        line = f"ip netns exec qdhcp-{self.network} ping -c 1 -W 2 {self.address}"
-        return until(node, line if want else f"! {line} && ip netns exec qdhcp-{self.network} true",
-                     seconds)  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def guest(rest: Rest, nodes: dict[str, SmokeNode], module_undo: Undo) -> Guest:
     """Start a server on a network of its own, behind a security group that lets nothing in."""
-    compute_hosts(rest, nodes)
-    images, flavor = upload_guest(rest, module_undo), make_flavor(rest, module_undo)
-    network = _make(rest, module_undo, "network")
-    subnet = _make(rest, module_undo, "subnet", network_id=network, ip_version=4, cidr=_range())
-    group = _make(rest, module_undo, "security_group")
-    port = _make(rest, module_undo, "port", network_id=network, security_groups=[group])
-    shown = rest.get("network", f"/v2.0/ports/{port}")["port"]
-    address = shown["fixed_ips"][0]["ip_address"]
-    server = start_server(rest, module_undo, images, flavor, networks=[{"port": port}])
-    return Guest(server, network, subnet, port, address, group)
+    return start_guest(rest, module_undo, nodes)
 
 
 def _dhcp_node(nodes: dict[str, SmokeNode]) -> SmokeNode:
     return next(one for one in nodes.values() if "neutron-dhcp-agent" in one.promises)
+
+
+def _l3_node(nodes: dict[str, SmokeNode]) -> SmokeNode | None:
+    return next((one for one in nodes.values() if "neutron-l3-agent" in one.promises), None)
 
 
 @pytest.mark.deadline(180)
@@ -140,13 +88,10 @@ def test_agents(rest: Rest, nodes: dict[str, SmokeNode]) -> None:
 @pytest.mark.deadline(240)
 def test_network(rest: Rest, undo: Undo) -> None:
     """A network, a subnet and a port are made, have an address, and are gone when deleted."""
-    network, cidr = _make(rest, undo, "network"), _range()
-    subnet = _make(rest, undo, "subnet", network_id=network, ip_version=4, cidr=cidr)
-    port = _make(rest, undo, "port", network_id=network)
-    shown = rest.get("network", f"/v2.0/ports/{port}")["port"]["fixed_ips"]
-    prefix = cidr.rpartition(".")[0]
-    assert shown, "the port has no address"
-    address = shown[0]["ip_address"]
+    network, cidr = make(rest, undo, "network"), new_range()
+    subnet = make(rest, undo, "subnet", network_id=network, ip_version=4, cidr=cidr)
+    port = make(rest, undo, "port", network_id=network)
+    address, prefix = address_of(rest, port), cidr.rpartition(".")[0]
     assert address.startswith(f"{prefix}."), f"the port has {address}, outside of {cidr}"
     second = {"port": {"network_id": network, "fixed_ips": [{"ip_address": address}]}}
     twice = rest.call("POST", "network", "/v2.0/ports", second)
@@ -217,21 +162,17 @@ def test_security_group(nodes: dict[str, SmokeNode], guest: Guest) -> None:
 @pytest.mark.nodes(1, promise="neutron-l3-agent")
 def test_router(rest: Rest, undo: Undo, nodes: dict[str, SmokeNode]) -> None:
     """A router between two subnets: its namespace has both gateways, and passes packets on."""
-    router = _make(rest, undo, "router")
-    path = f"/v2.0/routers/{router}"
+    router = make(rest, undo, "router")
     gateways, networks = [], []
     for number in (1, 2):
-        network = _make(rest, undo, "network")
+        network = make(rest, undo, "network")
         cidr = f"198.19.{secrets.randbelow(120) * 2 + number}.0/24"
-        subnet = _make(rest, undo, "subnet", network_id=network, ip_version=4, cidr=cidr)
-        given = {"subnet_id": subnet}
-        leave = rest.line("PUT", "network", f"{path}/remove_router_interface")
-        undo(f'. {rest.cloud.openrc}\necho \'{{"subnet_id": "{subnet}"}}\' | {leave}')
-        joined = rest.call("PUT", "network", f"{path}/add_router_interface", given)
-        assert joined.ok, f"the router cannot be joined to a subnet: {joined.said}"
+        subnet = make(rest, undo, "subnet", network_id=network, ip_version=4, cidr=cidr)
+        join_router(rest, undo, router, subnet)
         gateways.append(cidr.replace(".0/24", ".1"))
         networks.append(network)
-    node = next(one for one in nodes.values() if "neutron-l3-agent" in one.promises)
+    node = _l3_node(nodes)
+    assert node, "no node promises neutron-l3-agent"
     space = f"ip netns exec qrouter-{router}"
     for gateway in gateways:
         done = until(node, f"{space} ip -4 addr show | grep -F 'inet {gateway}/24'", 90)
@@ -240,6 +181,56 @@ def test_router(rest: Rest, undo: Undo, nodes: dict[str, SmokeNode]) -> None:
     assert done.output.strip() == "1", f"the router does not forward: {done.output.strip()}"
     done = until(node, f"ip netns exec qdhcp-{networks[0]} ping -c 1 -W 2 {gateways[1]}", 60)
     assert done.ok, f"no way from one subnet over the router: {done.output.strip()}"
+
+
+@pytest.mark.deadline(600)
+@pytest.mark.nodes(1, promise="nova-compute")
+def test_floating(rest: Rest, undo: Undo, nodes: dict[str, SmokeNode], guest: Guest) -> None:
+    """At a floating address the guest is reached from outside, as long as it has that address."""
+    node = _l3_node(nodes)
+    if node is None:
+        not_run("no node of the run promises neutron-l3-agent")
+    guest.server.hear("address")
+    guest.open()
+    outside = find_outside(rest, undo)
+    join_router(rest, undo, make_gateway(rest, undo, outside), guest.subnet)
+    # Outside of the cloud is whoever is on that network; here a router that leads nowhere else.
+    stranger = f"ip netns exec qrouter-{make_gateway(rest, undo, outside)}"
+    body = {"floatingip": {"floating_network_id": outside, "port_id": guest.port}}
+    made = rest.post("network", "/v2.0/floatingips", body, "no floating address can be had")
+    floating = made["floatingip"]["id"]
+    path, address = f"/v2.0/floatingips/{floating}", made["floatingip"]["floating_ip_address"]
+    undo(removal(rest, "network", path), 120)
+    ping = f"{stranger} ping -c 1 -W 2 {address}"
+    done = until(node, ping, 90)
+    assert done.ok, (
+        f"the guest does not answer at its floating address {address}: {done.output.strip()}"
+    )
+    freed = rest.call("PUT", "network", path, {"floatingip": {"port_id": None}})
+    assert freed.ok, f"the floating address cannot be taken away: {freed.said}"
+    done = until(node, f"{stranger} true && ! {ping}", 60)
+    assert done.ok, f"the guest has no floating address any more, and still answers at {address}"
+
+
+@pytest.mark.deadline(600)
+@pytest.mark.nodes(2, promise="nova-compute")
+def test_two_guests(rest: Rest, undo: Undo, nodes: dict[str, SmokeNode], guest: Guest) -> None:
+    """Guests on two compute nodes reach one another over the network that they share."""
+    here, there = sorted(compute_hosts(rest, nodes))[:2]
+    guest.server.hear("address")
+    guest.open()
+    port = make(rest, undo, "port", network_id=guest.network)
+    second = start_server(
+        rest, undo, guest.images, guest.flavor, host=there, networks=[{"port": port}],
+        metadata={"peer": guest.address},
+    )  # fmt: skip
+    # Without an address, or without the metadata that names the other one, it could not try.
+    assert second.hear("address") != "none", f"the guest on {there} is given no address"
+    came = second.hear("metadata")
+    assert came == second.id, f"the guest on {there} gets no metadata: {came}"
+    second.hear(
+        "reached", why=f"the guest on {there} does not reach that on {here}, {guest.address}"
+    )
 
 
 @pytest.mark.deadline(400)

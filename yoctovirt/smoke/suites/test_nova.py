@@ -138,7 +138,8 @@ def test_stop_and_start(hosts: dict[str, SmokeNode], server: Server) -> None:
     assert state == "shut off", f"the server is SHUTOFF, for libvirt it is: {state}"
     server.act("os-start")
     server.wait_for("ACTIVE")
-    server.hear("up", but=before)
+    came = server.hear("up", but=before)
+    assert came.endswith(" kept"), f"the server was stopped, and its disk is now: {came}"
 
 
 @pytest.mark.deadline(600)
@@ -149,7 +150,22 @@ def test_reboot(server: Server) -> None:
     before = server.hear("up")
     server.act("reboot", {"type": "HARD"})
     server.wait_for("ACTIVE")
-    server.hear("up", but=before)
+    came = server.hear("up", but=before)
+    assert came.endswith(" kept"), f"the server was rebooted, and its disk is now: {came}"
+
+
+@pytest.mark.deadline(600)
+@pytest.mark.nodes(1, promise="nova-compute")
+def test_rebuild(server: Server) -> None:
+    """A server that is rebuilt stays the one it is; its guest boots anew, from a new disk."""
+    shown = server.wait_for("ACTIVE")
+    before = server.hear("up")
+    server.act("rebuild", {"imageRef": shown["image"]["id"]})
+    now = server.wait_for("ACTIVE")
+    where = "OS-EXT-SRV-ATTR:host"
+    assert now[where] == shown[where], f"rebuilt, the server went to {now[where]}"
+    came = server.hear("up", but=before)
+    assert came.endswith(" new"), f"the server was rebuilt, and its disk is: {came}"
 
 
 @pytest.mark.deadline(400)

@@ -17,6 +17,8 @@ import pytest
 
 from yoctovirt.smoke.suites.aids.openstack import Cloud
 
+#: Seconds of a node that is not slow until a service answers; less than a command may take.
+ANSWER = 50.0
 #: ``FOLDER METHOD TYPE PATH MICROVERSION``, the body on standard input. It logs in with the
 #: variables of an openrc (identity API v3), keeps token and catalog in a file that only root
 #: reads, and prints the status of the answer and, in the next lines, its body.
@@ -30,7 +32,7 @@ def env(*names):
 def ask(method, url, body=None, headers={}):
     sent = urllib.request.Request(url, body, headers, method=method)
     try:
-        answer = opener.open(sent, timeout=50)
+        answer = opener.open(sent, timeout=@SECONDS@)
     except urllib.error.HTTPError as error:
         answer = error
     return answer.status, answer.headers, answer.read()
@@ -64,7 +66,9 @@ try:
     while True:
         if kind not in session["catalog"]:
             sys.exit("the catalog has no public endpoint of type " + kind)
-        headers = {"X-Auth-Token": session["token"], "Accept": "application/json"}
+        # Gnocchi has no JSON for what it deletes, and refuses (406) who wants nothing else.
+        accept = "*/*" if method == "DELETE" else "application/json"
+        headers = {"X-Auth-Token": session["token"], "Accept": accept}
         if version:
             # cinder calls itself "volume" there, whatever the catalog calls it.
             known = {"volumev3": "volume", "block-storage": "volume"}.get(kind, kind)
@@ -118,7 +122,9 @@ class Rest:
     def install(self) -> None:
         """Bring the program."""
         self.cloud.node.check(f"mkdir -p -m 700 {self.folder}")
-        self.cloud.node.put(_PROGRAM.encode(), f"{self.folder}/rest.py")
+        seconds = f"{ANSWER * self.cloud.node.timeout_scale:.0f}"
+        program = _PROGRAM.replace("@SECONDS@", seconds)
+        self.cloud.node.put(program.encode(), f"{self.folder}/rest.py")
 
     def line(self, method: str, kind: str, path: str, version: str = "") -> str:
         """Return the shell line of a call, for a clean-up."""
@@ -143,6 +149,13 @@ class Rest:
         except ValueError:
             told = rest.strip()
         return Answer(int(first), told)
+
+    def types(self) -> set[str]:
+        """Return the types of the services that have a public endpoint in the catalog."""
+        self.call("GET", "identity", "")  # logs in
+        read = "import json, sys; print(*json.load(open(sys.argv[1]))['catalog'])"
+        told = self.cloud.node.check(f"python3 -c {shlex.quote(read)} {self.folder}/session")
+        return set(told.split())
 
     def get(self, kind: str, path: str, version: str = "") -> Any:
         """Return what GET gives; fail the check unless the service gives it."""
