@@ -46,7 +46,9 @@ horizon `instances`, the second half of `admin_pages` and the rows of cache and 
 of ceilometer all but three, of barbican all but three.
 The checks themselves pass on the node of the role `reference`, those of xen on
 `reference-xen`, those of OpenStack, its databases and its message bus in the OpenStack lab
-([development.md](development.md)).
+([development.md](development.md)), but for these, which have not passed there yet as they are:
+`horizon::admin_pages` and `instances`, `heat::services` and `delete`, `neutron::floating` (only its
+clean-up failed) and `two_guests`, and half of tempest's tests, which were not run to the end.
 """
 
 
