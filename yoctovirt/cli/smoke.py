@@ -238,8 +238,9 @@ def _list_suites(ctx: click.Context, targets: tuple[str, ...], choice: dict[str,
     for name, why in left:
         click.echo(f"not run: {name}: {why}")
     if not targets and not any(choice.values()):
+        names = {suite.name for suite in suites}
         for name, why in UNAVAILABLE.items():
-            if name not in {suite.name for suite in suites}:
+            if name not in names:
                 click.echo(f"not available: {name}: {why}")
 
 

@@ -15,7 +15,7 @@ from yoctovirt.boot.results import CommandResult
 from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.evidence import evidence_script
 from yoctovirt.smoke.suitefile import read_suites
-from yoctovirt.smoke.suites.aids.daemons import why_none_runs
+from yoctovirt.smoke.suites.aids.daemons import why_no_process, why_none_runs
 
 
 class Host:
@@ -117,3 +117,19 @@ def test_a_daemon_that_was_stopped_does_not_run(tmp_path: Path) -> None:
             assert f"process {daemon.pid} stands still" in why_none_runs(node, program.name)
         finally:
             daemon.kill()
+
+
+def test_a_process_is_found_by_a_word_of_its_command_line(tmp_path: Path) -> None:
+    """As a program of Python is; the shell that looks for it is not found."""
+    script = tmp_path / "yv-agent-notification"
+    script.write_text("while :; do sleep 0.1; done\n")
+    node: Any = Host()
+    assert why_no_process(node, script.name) == "there is no such process"
+    with subprocess.Popen(["sh", script]) as agent:
+        try:
+            assert why_no_process(node, script.name) == ""
+            agent.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, agent.pid, os.WSTOPPED)
+            assert f"process {agent.pid} stands still" in why_no_process(node, script.name)
+        finally:
+            agent.kill()

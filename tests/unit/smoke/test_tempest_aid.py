@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from yoctovirt.smoke.suites.aids.tempest import _CONFIGURE, _RUN
 
 TESTS = """
@@ -95,9 +97,12 @@ def test_ended_early_it_cleans_up(tmp_path: Path) -> None:
     assert (tmp_path / "cleaned").exists()
 
 
-def test_credentials_come_from_the_environment_into_a_file_of_root(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["", "/", "/v3", "/v2.0/"])
+def test_credentials_come_from_the_environment_into_a_file_of_root(
+    tmp_path: Path, end: str
+) -> None:
     path = tmp_path / "tempest.conf"
-    environment = {"OS_PASSWORD": "pa$$word", "OS_AUTH_URL": "http://controller:5000/",
+    environment = {"OS_PASSWORD": "pa$$word", "OS_AUTH_URL": f"http://controller:5000{end}",
                    "OS_USERNAME": "admin", "OS_PROJECT_NAME": "admin"}  # fmt: skip
     subprocess.run(
         [sys.executable, "-c", _CONFIGURE, str(path)], check=True, text=True, timeout=30,

@@ -8,8 +8,9 @@ import pytest
 
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
+from yoctovirt.smoke.suites.aids.amqp import new_word
 from yoctovirt.smoke.suites.aids.amqp10 import NOTHING, REFUSED, Client
-from yoctovirt.smoke.suites.aids.openstack import parse_json
+from yoctovirt.smoke.suites.aids.broker import make_account
 
 pytestmark = [pytest.mark.usefixtures("started"), pytest.mark.deadline(600)]
 
@@ -24,42 +25,16 @@ DIAGNOSTICS = (
     "tail -n 60 /var/log/rabbitmq/*.log",
     "rabbitmq-plugins list -e",
 )
-#: Seconds of one call of rabbitmqctl, which starts an Erlang of its own each time.
-_CTL = 90.0
-
-
-def _word() -> str:
-    return f"yoctovirt-{secrets.token_hex(8)}"
 
 
 @pytest.fixture(scope="module")
 def client(node: SmokeNode, module_undo: Undo) -> Client:
     """Make a user and a virtual host of ours in RabbitMQ; bring a client of AMQP 1.0 for them."""
-    folder = f"/run/{_word()[:18]}"
-    module_undo(f"rm -rf {folder}")
-    node.check(f"mkdir -m 700 {folder}")
-    said = node.check(
-        "rabbitmqctl -q status --formatter json", _CTL, why="the broker does not answer"
-    )
-    status = parse_json(said, "rabbitmqctl status")
-    listening = [one for one in status.get("listeners", []) if one.get("protocol") == "amqp"]
-    assert listening, "the broker has no listener for AMQP"
-    name, password = _word()[:18], secrets.token_hex(12)
-    module_undo(
-        f"for kind in vhost user; do\n"
-        f"  rabbitmqctl -q list_${{kind}}s | grep -q '^{name}' || continue\n"
-        f"  rabbitmqctl -q delete_$kind {name} || exit 1\n"
-        f"done", _CTL * 4,
+    account = make_account(node, module_undo, ".*")
+    client = Client(
+        node, account.folder, account.host, account.port, f"vhost:{account.name}", account.name,
+        account.password,
     )  # fmt: skip
-    node.put(password.encode(), f"{folder}/password", 0o600)
-    node.check(
-        f"set -e\nrabbitmqctl -q add_vhost {name}\n"
-        f"rabbitmqctl -q add_user {name} <{folder}/password >/dev/null\n"
-        f"rabbitmqctl -q set_permissions -p {name} {name} '.*' '.*' '.*'",
-        _CTL * 3, why="no user with a virtual host can be made",
-    )  # fmt: skip
-    port = int(listening[0]["port"])
-    client = Client(node, folder, "127.0.0.1", port, f"vhost:{name}", name, password)
     client.install()
     return client
 
@@ -72,7 +47,7 @@ def test_handshake(client: Client) -> None:
 
 def test_round_trip(client: Client) -> None:
     """What is sent to a queue is accepted, and comes out of it once, unchanged."""
-    queue, word = f"/queue/{_word()}", _word()
+    queue, word = f"/queue/{new_word()}", new_word()
     done = client.call(f"send {queue}", stdin=word)
     assert done.ok, f"a message is not accepted: {done.output.strip()}"
     came = client.call(f"get {queue} 30")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 import pytest
 
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.suites.aids.amqp import NOTHING, REFUSED, Client, new_word
-from yoctovirt.smoke.suites.aids.openstack import parse_json
+from yoctovirt.smoke.suites.aids.broker import listening_at, make_account, status_of
 
 pytestmark = pytest.mark.usefixtures("started")
 
@@ -22,54 +21,20 @@ DIAGNOSTICS = (
     "tail -n 60 /var/log/rabbitmq/*.log",
     "df -h /var/lib/rabbitmq",
 )
-#: Seconds of one call of rabbitmqctl, which starts an Erlang of its own each time.
-_CTL = 90.0
 _RESTART = """
 if [ -d /run/systemd/system ]; then systemctl restart rabbitmq-server
 else /etc/init.d/rabbitmq-server restart; fi && rabbitmqctl -q await_startup
 """
 
 
-def _status(node: SmokeNode) -> dict[str, Any]:
-    said = node.check(
-        "rabbitmqctl -q status --formatter json", _CTL, why="the broker does not answer"
-    )
-    status: dict[str, Any] = parse_json(said, "rabbitmqctl status")
-    return status
-
-
-def _address(status: dict[str, Any]) -> str:
-    """Return where the broker listens for AMQP, as a client on the node reaches it."""
-    listening = [one for one in status.get("listeners", []) if one.get("protocol") == "amqp"]
-    if not listening:
-        pytest.fail("the broker has no listener for AMQP", pytrace=False)
-    interface = listening[0].get("interface", "")
-    host = "127.0.0.1" if interface in ("", "[::]", "::", "0.0.0.0") else interface
-    return f"{host}:{listening[0]['port']}"
-
-
 @pytest.fixture(scope="module")
 def client(node: SmokeNode, module_undo: Undo) -> Client:
     """Make a user and a virtual host of ours, and bring a client; all goes at the end."""
-    name, password = new_word()[:18], secrets.token_hex(12)
-    folder = f"/run/{name}"
-    address = _address(_status(node))
-    module_undo(f"rm -rf {folder}")
-    module_undo(
-        f"for kind in vhost user; do\n"
-        f"  rabbitmqctl -q list_${{kind}}s | grep -q '^{name}' || continue\n"
-        f"  rabbitmqctl -q delete_$kind {name} || exit 1\n"
-        f"done", _CTL * 4,
+    account = make_account(node, module_undo, "^yoctovirt-")
+    made = Client(
+        node, account.folder, f"{account.host}:{account.port}", account.name, account.name,
+        account.password,
     )  # fmt: skip
-    node.check(f"mkdir -m 700 {folder}")
-    node.put(password.encode(), f"{folder}/password", 0o600)
-    node.check(
-        f"set -e\nrabbitmqctl -q add_vhost {name}\n"
-        f"rabbitmqctl -q add_user {name} <{folder}/password >/dev/null\n"
-        f"rabbitmqctl -q set_permissions -p {name} {name} '^yoctovirt-' '.*' '.*'",
-        _CTL * 3, why="no user with a virtual host can be made",
-    )  # fmt: skip
-    made = Client(node, folder, address, name, name, password)
     made.install()
     return made
 
@@ -77,8 +42,8 @@ def client(node: SmokeNode, module_undo: Undo) -> Client:
 @pytest.mark.deadline(300)
 def test_status(node: SmokeNode) -> None:
     """The broker runs, listens for AMQP, and has no alarm of memory or disk."""
-    status = _status(node)
-    _address(status)
+    status = status_of(node)
+    listening_at(status)
     alarms = status.get("alarms", [])
     assert not alarms, f"the broker has alarms, and so blocks who publishes: {alarms}"
 

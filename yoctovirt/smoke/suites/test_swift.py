@@ -29,27 +29,6 @@ _TYPE = "object-store"
 #: one of the object tells that of the container later.
 LISTED = 30.0
 
-#: ``SESSION WHO URL``: asks as ``nobody``, with a token that keystone never gave (``liar``), or as
-#: the ``admin`` of the session that aids/rest.py keeps; prints the status. In URL, ACCOUNT stands
-#: for what the catalog has, PROXY for the server of it.
-_ASK = """
-import json, sys, urllib.error, urllib.parse, urllib.request
-session, who, url = sys.argv[1:]
-session = json.load(open(session))
-account = session["catalog"]["object-store"]
-proxy = urllib.parse.urlsplit(account)
-url = url.replace("ACCOUNT", account).replace("PROXY", "%s://%s" % (proxy.scheme, proxy.netloc))
-token = {"nobody": None, "liar": "0" * 32, "admin": session["token"]}[who]
-asked = urllib.request.Request(url, headers={"X-Auth-Token": token} if token else {})
-try:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    print(opener.open(asked, timeout=30).status)
-except urllib.error.HTTPError as error:
-    print(error.code)
-except OSError as error:
-    print("no answer: %s" % getattr(error, "reason", error))
-"""
-
 _RINGS = ("account ", "container ", "object ")
 #: Asks the server of each device in swift's rings who it is (OPTIONS); prints a line for each:
 #: the ring, ``address:port/device``, and what the server calls itself.
@@ -150,15 +129,10 @@ def stored(node: SmokeNode, cloud: Cloud, container: Container, module_undo: Und
     return Stored(container, name, content, cloud.run(command))
 
 
-def _ask(rest: Rest, who: str, url: str) -> str:
-    line = f"python3 -c {shlex.quote(_ASK)} {rest.folder}/session {who} {shlex.quote(url)}"
-    return rest.cloud.node.check(line).strip()
-
-
 def test_services(node: SmokeNode, rest: Rest) -> None:
     """The proxy answers, and behind each device of each ring the server that it is for."""
     rest.call("HEAD", _TYPE, "")  # Logs in: fails where the catalog has no swift.
-    came = _ask(rest, "nobody", "PROXY/healthcheck")
+    came = rest.status("nobody", _TYPE, "SERVER/healthcheck")
     assert came == "200", f"the proxy's /healthcheck should give 200, came {came}"
     lines = node.check(f"python3 -c {shlex.quote(_SERVERS)}").splitlines()
     # Further lines are warnings of Python libraries.
@@ -176,12 +150,12 @@ def test_services(node: SmokeNode, rest: Rest) -> None:
 def test_access(rest: Rest) -> None:
     """Without a token, with a made-up one, or to another one's account nobody gets in."""
     rest.get(_TYPE, "?format=json")
-    wanted = {"nobody": ("ACCOUNT", "401"), "liar": ("ACCOUNT", "401"),
-              "admin": (f"ACCOUNT{secrets.token_hex(4)}", "403")}  # fmt: skip
+    wanted = {"nobody": ("", "401"), "liar": ("", "401"),
+              "user": (secrets.token_hex(4), "403")}  # fmt: skip
     words = {"nobody": "without a token", "liar": "with a made-up token",
-             "admin": "for an account of somebody else"}  # fmt: skip
-    for who, (url, status) in wanted.items():
-        came = _ask(rest, who, url)
+             "user": "for an account of somebody else"}  # fmt: skip
+    for who, (behind, status) in wanted.items():
+        came = rest.status(who, _TYPE, behind)
         assert came == status, f"{words[who]} swift should give {status}, it gave {came}"
 
 

@@ -8,7 +8,7 @@ from yoctovirt.smoke.checked import SmokeNode
 #: were stopped, by SIGSTOP or a debugger; those that have ended, Z and X, count as none.
 _SCRIPT = """
 still=
-for pid in $(pidof {names}); do
+for pid in $({find}); do
     case $(sed 's/^.*) \\(.\\) .*/\\1/' /proc/$pid/stat 2>/dev/null) in
     T|t) still="$still $pid" ;;
     Z|X|'') ;;
@@ -22,5 +22,18 @@ exit 1
 
 def why_none_runs(node: SmokeNode, *names: str) -> str:
     """Return '' where a daemon of one of *names* runs, else a word that says what is wrong."""
-    seen = node.run(_SCRIPT.format(names=" ".join(names)))
+    return _why_none(node, f"pidof {' '.join(names)}")
+
+
+def why_no_process(node: SmokeNode, word: str) -> str:
+    """Like :func:`why_none_runs`, for processes with *word* in their command line.
+
+    That is how those are found that are called by the name of their interpreter.
+    """
+    # The first letter in brackets, so that the shell that looks is not found.
+    return _why_none(node, f"pgrep -f '[{word[0]}]{word[1:]}'")
+
+
+def _why_none(node: SmokeNode, find: str) -> str:
+    seen = node.run(_SCRIPT.format(find=find))
     return "" if seen.ok else seen.output.strip() or "there is no such process"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,20 @@ from yoctovirt.smoke.suites.aids.openstack import Cloud
 
 #: Seconds of a node that is not slow until a service answers; less than a command may take.
 ANSWER = 50.0
+#: For programs on the node: the URL of keystone's version 3, whichever an openrc has.
+V3 = """
+def v3(url):
+    url = url.rstrip("/")
+    url = url[:-5] if url.endswith("/v2.0") else url
+    return url if url.endswith("/v3") else url + "/v3"
+"""
+
 #: ``FOLDER METHOD TYPE PATH MICROVERSION``, the body on standard input. It logs in with the
 #: variables of an openrc (identity API v3), keeps token and catalog in a file that only root
 #: reads, and prints the status of the answer and, in the next lines, its body.
-_PROGRAM = """
+_PROGRAM = (
+    V3
+    + """
 import json, os, sys, urllib.error, urllib.request
 folder, method, kind, path, version = sys.argv[1:]
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -43,9 +53,7 @@ def login():
                {"name": env("OS_PROJECT_DOMAIN_NAME") or "Default"}}
     body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}},
                      "scope": {"project": project}}}
-    root = env("OS_AUTH_URL").rstrip("/")
-    root = root[:-5] if root.endswith("/v2.0") else root
-    root = root if root.endswith("/v3") else root + "/v3"
+    root = v3(env("OS_AUTH_URL"))
     status, headers, told = ask("POST", root + "/auth/tokens", json.dumps(body).encode(),
                                 {"Content-Type": "application/json"})
     if status != 201:
@@ -86,6 +94,28 @@ except OSError as error:
     sys.exit("no answer: %s" % getattr(error, "reason", error))
 print(status)
 print(told.decode(errors="replace"))
+"""
+)
+
+#: ``SESSION WHO TYPE PATH HEADERS``: as :meth:`Rest.status` says; SESSION is the file above.
+_STATUS = """
+import json, sys, urllib.error, urllib.parse, urllib.request
+session, who, kind, path, headers = sys.argv[1:]
+session = json.load(open(session))
+endpoint = session["catalog"][kind]
+server = urllib.parse.urlsplit(endpoint)._replace(path="", query="").geturl()
+url = server + path[len("SERVER"):] if path.startswith("SERVER/") else endpoint + path
+headers = json.loads(headers.replace("@PROJECT@", session["project"]))
+token = {"nobody": None, "liar": "0" * 32, "user": session["token"]}[who]
+if token:
+    headers["X-Auth-Token"] = token
+try:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    print(opener.open(urllib.request.Request(url, headers=headers), timeout=30).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+except OSError as error:
+    print("no answer: %s" % getattr(error, "reason", error))
 """
 
 
@@ -156,6 +186,21 @@ class Rest:
         read = "import json, sys; print(*json.load(open(sys.argv[1]))['catalog'])"
         told = self.cloud.node.check(f"python3 -c {shlex.quote(read)} {self.folder}/session")
         return set(told.split())
+
+    def status(
+        self, who: str, kind: str, path: str, headers: Mapping[str, str] | None = None
+    ) -> str:
+        """Return the status of a GET as text; where there was no answer, that and the reason.
+
+        It is asked with no token (*who* is ``nobody``), with one that keystone never gave
+        (``liar``), or with that of the session (``user``), which a :meth:`call` has begun. *path*
+        is put behind the endpoint of *kind*, or begins with ``SERVER/``. In *headers*
+        ``@PROJECT@`` stands for the session's project. The body is told nobody: what comes where
+        it should not may be a secret.
+        """
+        words = (f"{self.folder}/session", who, kind, path, json.dumps(dict(headers or {})))
+        line = f"python3 -c {shlex.quote(_STATUS)} {' '.join(map(shlex.quote, words))}"
+        return self.cloud.node.check(line).strip()
 
     def get(self, kind: str, path: str, version: str = "") -> Any:
         """Return what GET gives; fail the check unless the service gives it."""

@@ -11,7 +11,7 @@ import pytest
 
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
-from yoctovirt.smoke.suites.aids.rest import Rest
+from yoctovirt.smoke.suites.aids.rest import V3, Rest
 
 #: Services that tempest asks for, the type in the catalog that shows each, the promise of each.
 _SERVICES = {
@@ -24,7 +24,9 @@ _SERVICES = {
 
 #: Writes its standard input with the administrator's credentials of the environment: they stand
 #: in no command. ``$`` begins a reference in files of oslo.config.
-_CONFIGURE = """
+_CONFIGURE = (
+    V3
+    + """
 import os, sys
 text = sys.stdin.read()
 words = {"USER": "OS_USERNAME", "PASSWORD": "OS_PASSWORD", "PROJECT": "OS_PROJECT_NAME",
@@ -32,12 +34,12 @@ words = {"USER": "OS_USERNAME", "PASSWORD": "OS_PASSWORD", "PROJECT": "OS_PROJEC
 for word, name in words.items():
     value = os.environ.get(name) or {"DOMAIN": "Default", "REGION": "RegionOne"}.get(word, "")
     if word == "URL":
-        value = value.rstrip("/")
-        value = value if value.endswith("/v3") else value + "/v3"
+        value = v3(value)
     text = text.replace("@%s@" % word, value.replace("$", "$$"))
 with os.fdopen(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
     file.write(text)
 """
+)
 
 #: ``RESULTS NAME...``: runs the tests one class after the other, writes a line of JSON for each.
 #: What a class cannot set up all its tests lack. On SIGTERM the class at work is cleaned up.
