@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -48,9 +49,11 @@ def rom(folder: Path, code: str) -> str:
 def test_hang_without_a_word(fresh: Yoctovirt, tmp_path: Path) -> None:
     said = failed_boot(fresh, rom(tmp_path, "faf4ebfd"), "--login-timeout=5")  # cli; hlt; jmp
     assert "no login on the console within 5 s: nothing at all came on it" in said
+    assert re.search(r"on it \(its processors: 0 at 0x[0-9a-f]{8,16}", said)
     assert "console=ttyS0" in said
     kept = evidence(fresh)
     assert json.loads(kept["failure-reference/qmp.json"])["query-status"]["status"] == "running"
+    assert "CR3=" in kept["failure-reference/registers.txt"]
 
 
 def test_reset_loop(fresh: Yoctovirt) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ _JOURNAL = (
     "systemctl list-jobs --no-pager --plain; journalctl -b --no-pager -n 400; "
     "else dmesg | tail -n 200; tail -n 200 /var/log/messages /var/log/syslog 2>/dev/null; fi"
 )
+#: Where a processor is, in the registers that QEMU prints: x86, Arm 64, Arm 32, RISC-V.
+_PROCESSOR = re.compile(r"^CPU#(\d+)\s*$", re.MULTILINE)
+_PLACE = re.compile(r"\b(?:[RE]?IP|PC|R15|pc)\s*=?\s*([0-9a-f]{8,16})\b")
 
 
 @contextmanager
@@ -42,15 +46,37 @@ def evidence_kept(
         raise
     except BootError as error:
         if why_gone() is None:
-            kept = collect(node, Path(node.state.run), console, watch)
+            kept, places = collect(node, Path(node.state.run), console, watch)
             error.details["evidence"] = kept
+            if places and not watch.bytes_seen:
+                error.message += f" (its processors: {places})"
             told = f"kept in the record: {', '.join(kept)}"
             error.hint = f"{error.hint}; {told}" if error.hint else told
         raise
 
 
-def collect(node: Node, record: Path, console: Console, watch: ConsoleWatch) -> list[str]:
-    """Ask what can be asked of *node* and write it below *record*; return the files' names.
+def places_of(registers: str) -> str:
+    """Return where each processor is, from what QEMU's ``info registers -a`` prints.
+
+    An address below 1 MiB is firmware on x86, one that begins with ffff the kernel. '' where
+    the machine's registers have names that are not known here.
+    """
+    told = []
+    parts = _PROCESSOR.split(registers)[1:]
+    for number, text in zip(parts[::2], parts[1::2], strict=True):
+        place = _PLACE.search(text)
+        if place is not None:
+            halted = ", halted" if re.search(r"\bHLT=1\b", text) else ""
+            told.append(f"{number} at 0x{place[1]}{halted}")
+    return "; ".join(told)
+
+
+def collect(
+    node: Node, record: Path, console: Console, watch: ConsoleWatch
+) -> tuple[list[str], str]:
+    """Ask what can be asked of *node* and write it below *record*.
+
+    Returns the files' names and where the processors are (see :func:`places_of`).
 
     The journal is asked for over SSH where that was reached, else root's shell on *console*
     where *watch* has seen a login, or a shell for emergencies. Nothing of it is worth an error
@@ -70,6 +96,14 @@ def collect(node: Node, record: Path, console: Console, watch: ConsoleWatch) -> 
             break
     write_atomically(folder / "qmp.json", json.dumps(answers, indent=2) + "\n")
     kept.append(f"{folder.name}/qmp.json")
+    places = ""
+    try:
+        registers = node.qmp.hmp("info registers -a")
+        write_atomically(folder / "registers.txt", registers)
+        kept.append(f"{folder.name}/registers.txt")
+        places = places_of(registers)
+    except YoctovirtError:
+        pass  # a QEMU that answers nothing has said so in qmp.json
     try:
         take_screenshot(node.qmp, folder / "screen.png")
         kept.append(f"{folder.name}/screen.png")
@@ -86,4 +120,4 @@ def collect(node: Node, record: Path, console: Console, watch: ConsoleWatch) -> 
             kept.append(f"{folder.name}/journal.txt")
         except YoctovirtError as error:
             write_atomically(folder / "journal.txt", f"could not be had: {error.message}\n")
-    return kept
+    return kept, places
