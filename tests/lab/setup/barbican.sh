@@ -1,8 +1,7 @@
 # barbican, which keeps secrets in its database, encrypted with a key of its own. Runs on the
 # controller.
 . /usr/local/lib/lab.sh
-sed -i 's/^processes *=.*/processes = 1/; s/^threads *=.*/threads = 4/' \
-    /etc/barbican/barbican-api-uwsgi.ini
+small_uwsgi barbican
 systemctl start mariadb rabbitmq-server keystone
 rabbitmqctl -q await_startup
 answers http://controller:5000/v3

@@ -2,8 +2,7 @@
 # role controller beside it. glance says on the message bus what becomes of its images. Runs on the
 # controller.
 . /usr/local/lib/lab.sh
-sed -i 's/^processes *=.*/processes = 1/; s/^threads *=.*/threads = 4/' \
-    /etc/gnocchi/gnocchi-api-uwsgi.ini
+small_uwsgi gnocchi
 systemctl start mariadb rabbitmq-server memcached keystone
 rabbitmqctl -q await_startup
 answers http://controller:5000/v3

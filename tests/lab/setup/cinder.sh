@@ -1,8 +1,7 @@
 # cinder, with volumes that are files of an NFS share, as in the role controller. Runs on the
 # controller, which has the share, too.
 . /usr/local/lib/lab.sh
-# As for nova: calls to other services wait in an event loop that belongs to one thread.
-sed -i 's/^processes *=.*/processes = 2/; s/^threads *=.*/threads = 1/' /etc/cinder/cinder-api-uwsgi.ini
+small_uwsgi cinder
 systemctl start mariadb rabbitmq-server keystone
 rabbitmqctl -q await_startup
 answers http://controller:5000/v3

@@ -1,8 +1,6 @@
 # placement, nova and neutron, but nova-compute. Runs on the controller.
 . /usr/local/lib/lab.sh
-small_uwsgi
-# nova's calls to other nodes wait in an event loop that belongs to one thread.
-sed -i 's/^processes *=.*/processes = 2/; s/^threads *=.*/threads = 1/' /etc/nova/*-uwsgi.ini
+small_uwsgi placement nova neutron
 # The node has just started; what these talk to may be starting yet.
 systemctl start mariadb rabbitmq-server keystone
 rabbitmqctl -q await_startup

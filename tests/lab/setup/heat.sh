@@ -1,7 +1,6 @@
 # heat: its API and one engine. Runs on the controller.
 . /usr/local/lib/lab.sh
-# As for nova: calls to other services wait in an event loop that belongs to one thread.
-sed -i 's/^processes *=.*/processes = 2/; s/^threads *=.*/threads = 1/' /etc/heat/heat-api-uwsgi.ini
+small_uwsgi heat
 systemctl start mariadb rabbitmq-server keystone
 rabbitmqctl -q await_startup
 answers http://controller:5000/v3

@@ -1,6 +1,6 @@
 # The databases, the message bus, memcached, keystone and glance. Runs on the controller.
 . /usr/local/lib/lab.sh
-small_uwsgi
+small_uwsgi keystone glance
 
 cat >/etc/mysql/mariadb.conf.d/99-lab.cnf <<'CNF'
 [mysqld]

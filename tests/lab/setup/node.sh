@@ -48,10 +48,13 @@ as() {
     su -s /bin/sh -c "$*" "$user"
 }
 
-# One process for each API: the distribution starts as many as the machine has CPUs, and more.
+# small_uwsgi NAME... : two processes for each API of these; the distribution starts as many as the
+# machine has CPUs, and more. Of one thread each: oslo.log 5.0.1 makes the lock of Python's logging
+# one of eventlet's, and threads that wait for it at once wait for ever.
 small_uwsgi() {
-    for file in /etc/*/*-uwsgi.ini; do
-        sed -i 's/^processes *=.*/processes = 1/; s/^threads *=.*/threads = 4/' "$file"
+    for name in "$@"; do
+        sed -i 's/^processes *=.*/processes = 2/; s/^threads *=.*/threads = 1/' \
+            /etc/"$name"/*-uwsgi.ini
     done
 }
 
