@@ -70,7 +70,9 @@ def tempest(
     promises = {promise for one in nodes.values() for promise in one.promises}
     given: dict[str, dict[str, Any]] = {}
     if "nova-compute" in promises:
-        image, flavor = upload_guest(rest, module_undo).disk, make_flavor(rest, module_undo)
+        # Tempest's tests boot as users, and in projects, of their own.
+        image = upload_guest(rest, module_undo, "public").disk
+        flavor = make_flavor(rest, module_undo)
         network = make(rest, module_undo, "network", shared=True)
         make(rest, module_undo, "subnet", network_id=network, ip_version=4, cidr=new_range())
         name = rest.get("network", f"/v2.0/networks/{network}")["network"]["name"]

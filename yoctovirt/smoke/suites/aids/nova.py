@@ -144,8 +144,11 @@ class Images:
     word: str
 
 
-def upload_guest(rest: Rest, undo: Undo) -> Images:
-    """Make the guest on the node and upload it; *undo* removes it."""
+def upload_guest(rest: Rest, undo: Undo, visibility: str = "shared") -> Images:
+    """Make the guest on the node and upload it; *undo* removes it.
+
+    *visibility*: ``public`` where users of other projects boot it, too.
+    """
     node = rest.cloud.node
     name, word = new_name(), f"guest-{secrets.token_hex(6)}"
     folder = f"/var/tmp/{name}"
@@ -163,8 +166,11 @@ files={"dhcp": _DHCP.replace("@WORD@", word)},
     # Not as "aki" and "ari": where nova fetches them for a migration it refuses those formats, for
     # the content is none of them (nova's check of images since 2024).
     for part, file in (("kernel", kernel), ("ramdisk", f"{folder}/initramfs")):
-        made[part] = upload_image(rest, undo, f"{name}-{part}", "bare", "raw", file, {})
+        made[part] = upload_image(
+            rest, undo, f"{name}-{part}", "bare", "raw", file, {"visibility": visibility}
+        )
     properties = {
+        "visibility": visibility,
         "kernel_id": made["kernel"], "ramdisk_id": made["ramdisk"],
         "os_command_line": f"console={serial} loglevel=1 panic=-1",
         # A guest without acpid: nova need not wait a minute for it at each stop.
