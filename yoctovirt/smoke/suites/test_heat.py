@@ -38,6 +38,10 @@ _LENGTH, _LONGER = 12, 20
 
 _WORD = {"type": "OS::Heat::RandomString", "properties": {"length": {"get_param": "length"}}}
 _NETWORK = {"type": "OS::Neutron::Net", "properties": {"name": {"get_param": "network_name"}}}
+#: Heat makes a user for it, in the domain of its own that keystone has for that.
+_HANDLE = {
+    "type": "OS::Heat::WaitConditionHandle", "properties": {"signal_transport": "HEAT_SIGNAL"},
+}  # fmt: skip
 _SERVER = {
     "type": "OS::Nova::Server",
     "properties": {
@@ -132,12 +136,14 @@ def _options(template: str, parameters: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def stack(node: SmokeNode, rest: Rest, nodes: dict[str, SmokeNode], module_undo: Undo) -> Stack:
-    """Have the client make a stack: a random word, a network, a server, as far as there are such.
+    """Have the client make a stack: a random word, a handle to signal to; network and server.
+
+    The last two as far as there are such.
 
     It is deleted at the end.
     """
     name = new_name()
-    resources: dict[str, Any] = {"word": _WORD}
+    resources: dict[str, Any] = {"word": _WORD, "handle": _HANDLE}
     parameters = {"length": str(_LENGTH)}
     outputs: dict[str, Any] = {"word": {"value": {"get_attr": ["word", "value"]}}}
     if "neutron-server" in node.promises:

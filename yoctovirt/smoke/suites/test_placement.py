@@ -86,7 +86,7 @@ def test_allocations(rest: Rest) -> None:
     """A provider of ours gives out what it has, refuses more, and is whole again afterwards."""
     identity, consumer = str(uuid.uuid4()), str(uuid.uuid4())
     name = f"yoctovirt-{identity[:8]}"
-    assert rest.call("PUT", "placement", f"/resource_classes/{_CLASS}", "", _VERSION).ok, (
+    assert rest.call("PUT", "placement", f"/resource_classes/{_CLASS}", None, _VERSION).ok, (
         "no class of resources can be made"
     )
     try:

@@ -111,11 +111,17 @@ def join_router(rest: Rest, undo: Undo, router: str, subnet: str) -> None:
     assert joined.ok, f"the router cannot be joined to a subnet: {joined.said}"
 
 
+def existing_outside(rest: Rest) -> str:
+    """Return the id of an external network of the cloud; '' where it has none."""
+    found = rest.get("network", "/v2.0/networks?router:external=true")["networks"]
+    return str(found[0]["id"]) if found else ""
+
+
 def find_outside(rest: Rest, undo: Undo) -> str:
     """Return the external network of the cloud; where it has none, one that *undo* deletes."""
-    found = rest.get("network", "/v2.0/networks?router:external=true")["networks"]
+    found = existing_outside(rest)
     if found:
-        return str(found[0]["id"])
+        return found
     agents = rest.get("network", "/v2.0/agents")["agents"]
     physical = {
         name
