@@ -107,28 +107,31 @@ def test_the_node_ends_first(place: Place, serve: Serve) -> None:
     def greet(line: socket.socket) -> None:
         line.sendall(b"go away\n")
 
-    with open_tunnel(place.shell, serve(greet)) as tunnel:
-        with socket.create_connection(("127.0.0.1", tunnel.port), 20) as line:
-            assert all_of(line) == b"go away\n"
-            line.sendall(b"x")
+    with (
+        open_tunnel(place.shell, serve(greet)) as tunnel,
+        socket.create_connection(("127.0.0.1", tunnel.port), 20) as line,
+    ):
+        assert all_of(line) == b"go away\n"
+        line.sendall(b"x")
 
 
 def test_nobody_listens(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     before = threading.active_count()
-    with pytest.raises(BootError, match=rf"node cannot be connected to its 127.0.0.1:{port}"):
-        with open_tunnel(place.shell, port):
-            pytest.fail("there is a tunnel to nothing")
+    said = rf"node cannot be connected to its 127.0.0.1:{port}"
+    with pytest.raises(BootError, match=said), open_tunnel(place.shell, port):
+        pytest.fail("there is a tunnel to nothing")
     assert place.shell.run("echo and on").output == "and on\n"
     assert threading.active_count() <= before + 3  # those of the SSH connection
 
 
 def test_the_server_forwards_nothing(place: Place, serve: Serve) -> None:
     place.server.forwards = False
-    with pytest.raises(BootError, match="SSH server makes no connection to 127") as caught:
-        with open_tunnel(place.shell, serve(reverse)):
-            pytest.fail("there is a tunnel")
+    port = serve(reverse)
+    said = "SSH server makes no connection to 127"
+    with pytest.raises(BootError, match=said) as caught, open_tunnel(place.shell, port):
+        pytest.fail("there is a tunnel")
     assert "AllowTcpForwarding" in caught.value.hint
 
 
