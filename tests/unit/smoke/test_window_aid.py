@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.server
+import os
+import signal
 import threading
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -273,6 +275,33 @@ def test_a_browser_that_breaks_is_told_in_a_line(here: Here) -> None:
         broken()
     assert "\n" not in str(caught.value)
     assert here.kept["seen.png"].startswith(b"\x89PNG")
+
+
+def test_a_driver_that_is_gone(here: Here) -> None:
+    def killed() -> None:
+        with (
+            dashboard(Behaviour()) as root,
+            open_window(cast(SmokeNode, here), root, "seen.png") as window,
+        ):
+            window.open("settings/")
+            driver = window.browser.service.process
+            browsers = _children(driver.pid)
+            driver.kill()
+            try:
+                window.look()
+            finally:
+                for pid in browsers:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(pytest.fail.Exception, match=r"^the browser at http://\S+: "):
+        killed()
+    assert here.kept == {}
+
+
+def _children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]
 
 
 def test_nothing_of_it_is_left(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,19 +217,23 @@ def open_window(node: SmokeNode, root: str, picture: str) -> Iterator[Window]:
                 _keep(browser, node, picture)
 
 
-def _keep(browser: Browser, node: SmokeNode, name: str) -> None:
+def _broken() -> tuple[type[Exception], ...]:
+    """Return what selenium raises: of the browser, and of a driver that is gone."""
     from selenium.common.exceptions import WebDriverException
+    from urllib3.exceptions import HTTPError
 
-    with suppress(WebDriverException):  # a browser that broke has nothing to show
+    return WebDriverException, HTTPError
+
+
+def _keep(browser: Browser, node: SmokeNode, name: str) -> None:
+    with suppress(*_broken()):  # a browser that broke has nothing to show
         node.attach(name, browser.get_screenshot_as_png())
 
 
 @contextmanager
 def _told(root: str) -> Iterator[None]:
     """Say in a line what selenium cannot do."""
-    from selenium.common.exceptions import WebDriverException
-
     try:
         yield
-    except WebDriverException as error:
+    except _broken() as error:
         pytest.fail(f"the browser at {root}: {first_line(error)}", pytrace=False)
