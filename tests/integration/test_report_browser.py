@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -436,3 +437,42 @@ def test_what_a_node_printed_is_text_to_the_browser(browser: Browser, tmp_path: 
         thread.join()
         server.server_close()
     assert asked == []
+
+
+def test_the_picture_of_a_check_is_seen(browser: Browser, axe: str, tmp_path: Path) -> None:
+    """Of one that failed at once, of one that passed when its row is opened; by its page alone."""
+    folder = samples.red_run(tmp_path)
+    checks = samples.checks(red=True)
+    resize(browser, 1200)
+    (folder / "attached").mkdir()
+    for check in checks:
+        if check["id"] in (samples.PASSED, samples.FAILED):
+            check["attached"] = [f"attached/{check['suite']}.png"]
+            assert browser.save_screenshot(str(folder / check["attached"][0]))
+    samples.edit(folder, checks=checks)
+    page = write_html(folder)
+    shutil.rmtree(folder / "attached")
+    browser.get_log("browser")
+    browser.get(page.as_uri())
+    failed, passed = (
+        browser.find_element("css selector", f"img[alt*='{name}']")
+        for name in (samples.FAILED, samples.PASSED)
+    )
+    assert (failed.is_displayed(), passed.is_displayed()) == (True, False)
+    row = browser.find_element("css selector", f"tr[data-check='{samples.PASSED}'] summary")
+    row.click()
+    inner = browser.find_element(
+        "css selector", f"tr[data-check='{samples.PASSED}'] td details details"
+    )
+    assert not passed.is_displayed()
+    inner.find_element("css selector", "summary").click()
+    assert passed.is_displayed()
+    for picture in (failed, passed):
+        browser.execute_script("arguments[0].scrollIntoView()", picture)
+        wide = browser.execute_async_script(
+            "arguments[0].decode().then(() => arguments[1](arguments[0].naturalWidth))", picture
+        )
+        assert wide == 1200
+        assert 300 < picture.rect["width"] < 1152, "it is scaled to its place"
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert barriers(browser, axe) == {}

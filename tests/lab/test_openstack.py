@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser import require_browser, start_browser
+from tests.browser import require_browser
 from tests.lab.conftest import Running
-from tests.lab.dashboard import log_in, see_instance
+from tests.lab.dashboard import see_instance
 from tests.lab.seen import table
+from yoctovirt.base.secrets import Secret
+from yoctovirt.smoke.suites.aids.window import Login
 
 pytestmark = pytest.mark.timeout(7200)
 
@@ -82,16 +85,9 @@ def test_horizon_in_a_browser(
     password = running.lab.run("controller", ". /etc/keystone/admin-openrc; printf %s $OS_PASSWORD")
     kept = request.config.getoption("--lab-screenshots")
     folder = Path(kept) if kept else tmp_path
-    browser = start_browser(tmp_path / "profile", "--no-proxy-server")
-    try:
-        root = f"http://{running.lab.address('controller')}/horizon/"
-        log_in(browser, root, "admin", password)
-        row = see_instance(browser, root, name, folder / "horizon.png")
-        assert "Active" in row
-        wrong = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-        assert wrong == []
-    finally:
-        browser.quit()
+    login = Login("admin", Secret(password), "Default", "admin")
+    root = f"http://{running.lab.address('controller')}/horizon/"
+    assert "Active" in see_instance(root, login, name, folder / "horizon.png")
     assert (folder / "horizon.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -120,6 +116,10 @@ def test_nothing_is_left_on_the_controller(running: Running) -> None:
         assert running.lab.run("controller", f"{command} || true").strip() == "", command
 
 
+#: A picture in a report: in its base64 stand words that are none.
+_PICTURE = r"data:image/png;base64,[A-Za-z0-9+/=]+"
+
+
 def test_no_secret_is_recorded(running: Running) -> None:
     """The administrator's password, and tokens, stand in no file of any run."""
     words = ("lab-password", "gAAAA")  # how a token of keystone begins
@@ -129,6 +129,6 @@ def test_no_secret_is_recorded(running: Running) -> None:
         f"{path.name}: {word}"
         for path in files
         for word in words
-        if word in path.read_text(errors="replace")
+        if word in re.sub(_PICTURE, "", path.read_text(errors="replace"))
     ]
     assert found == []

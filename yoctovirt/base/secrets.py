@@ -32,6 +32,15 @@ _TOKEN_URL = r"(?<=https://)[^/@\s:\"']{16,}(?=@)"  # noqa: S105 - a pattern
 _BINARY = (".png", ".gz", ".zst", ".qcow2")
 
 
+class Secret(str):
+    """A text that no traceback shows: what prints its variables prints the mask."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK)
+
+
 def is_secret_name(name: str) -> bool:
     """Whether *name* is that of a variable or option whose value nobody should read."""
     return _NAME.search(name) is not None

@@ -86,6 +86,12 @@ class SshShell:
                 raise late(address, deadline.seconds, failed)
             time.sleep(0.3)  # between two attempts; a refused connection returns at once
 
+    def ensure(self) -> None:
+        """Connect where there is no connection; raises as :meth:`connect`."""
+        if self._client is None or not self._alive():
+            self.close()
+            self.connect()
+
     def attempt(self, answer: float, login: float) -> NotYet | None:
         """Try to log in once; return None, or why it did not succeed yet.
 
@@ -112,9 +118,7 @@ class SshShell:
         """
         import paramiko
 
-        if self._client is None or not self._alive():
-            self.close()
-            self.connect()
+        self.ensure()
         seconds = timeout * self._scale
         deadline = Deadline(seconds)
         turn: Turn | None = None
@@ -206,9 +210,7 @@ class SshShell:
         """
         import paramiko
 
-        if self._client is None or not self._alive():
-            self.close()
-            self.connect()
+        self.ensure()
         transport = self._transport()
 
         def accept(channel: paramiko.Channel, _origin: object, _server: object) -> None:

@@ -18,6 +18,7 @@ from yoctovirt.base.files import human_bytes, write_atomically
 from yoctovirt.base.process import paste_form
 from yoctovirt.errors import combined_exit_code
 from yoctovirt.report.bootline import boot_view
+from yoctovirt.report.kept import kept_file
 from yoctovirt.report.load import load_run, tail
 from yoctovirt.report.sbom import sbom_view
 from yoctovirt.report.shown import (
@@ -46,8 +47,6 @@ PAGE_BYTES = 1_500_000
 #: The page stays below 5 MB. Each check takes so many bytes without its outputs, and so many
 #: more where it did not pass.
 _PAGE_LIMIT, _ROW, _CARD, _LEAST = 4_500_000, 800, 1_000, 300_000
-#: A picture that is not larger stands in the page.
-_PICTURE = 300_000
 
 #: What a result is called, and what follows from it.
 _RESULTS = {
@@ -162,7 +161,7 @@ def _part(part: Part, budget: Budget) -> dict[str, Any]:
         "label": part.label,
         "link": part.link,
         "key": part.key,
-        "error": _error(part),
+        "error": _error(part, budget),
         "timeline": _timeline(part.run),
         "view": build_view(part.folder),
         "sbom": sbom_view(part.folder),
@@ -202,7 +201,7 @@ def _finalize(value: Any) -> Any:
     return plain(value) if type(value) is str else value
 
 
-def _error(part: Part) -> dict[str, Any] | None:
+def _error(part: Part, budget: Budget) -> dict[str, Any] | None:
     """Return the error with what it is about; None where the checks say it all."""
     run = part.run
     error: dict[str, Any] | None = run["error"]
@@ -215,19 +214,10 @@ def _error(part: Part) -> dict[str, Any] | None:
         **error,
         "title": f"{'Phase ' + phase if phase else 'The run'} {ended}",
         "message": message,
-        "kept": [_kept(part, name) for name in error.get("evidence", ())],
+        "kept": [
+            kept_file(part.folder, part.link, name, budget) for name in error.get("evidence", ())
+        ],
     }
-
-
-def _kept(part: Part, name: str) -> dict[str, Any]:
-    """Return a file that was kept of a node that failed, with what can be shown of it."""
-    path = part.folder / name
-    found = {"name": name, "link": part.link + quote(name), "picture": "", "text": ""}
-    if path.suffix == ".png" and path.is_file() and path.stat().st_size <= _PICTURE:
-        found["picture"] = base64.b64encode(path.read_bytes()).decode()
-    elif path.suffix in (".json", ".txt", ".log"):
-        found["text"] = tail(path, 12_000)
-    return found
 
 
 def _broken_phase(run: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -29,8 +30,20 @@ def _add(case: ET.Element, tag: str, message: str, kind: str, detail: str = "") 
     child.text = _clean(detail or message)
 
 
-def junit_tree(run: dict[str, Any]) -> ET.Element:
-    """Return the ``testsuites`` element for a run."""
+def _place(folder: Path, name: str) -> str:
+    """Return where a reader of the XML finds a file of the record *folder*.
+
+    GitLab looks below the checkout, Jenkins takes whole paths only.
+    """
+    path = folder.absolute() / name
+    checkout = os.environ.get("CI_PROJECT_DIR")
+    if checkout and path.is_relative_to(checkout):
+        return str(path.relative_to(checkout))
+    return str(path)
+
+
+def junit_tree(run: dict[str, Any], folder: Path) -> ET.Element:
+    """Return the ``testsuites`` element for a run, whose record is *folder*."""
     root = ET.Element("testsuites", name="yoctovirt")
     suite = ET.SubElement(
         root,
@@ -66,8 +79,11 @@ def junit_tree(run: dict[str, Any]) -> ET.Element:
             _add(case, "flakyFailure", check["message"], "CheckFlaky")
         elif check["outcome"] == "skipped":
             ET.SubElement(case, "skipped", message=_clean(check["message"]))
-        if check.get("evidence"):
-            ET.SubElement(case, "system-out").text = f"logs of the node: {check['evidence']}"
+        told = [f"logs of the node: {check['evidence']}"] if check.get("evidence") else []
+        told += [f"[[ATTACHMENT|{_place(folder, name)}]]" for name in check.get("attached", ())]
+        if told:
+            # Each on a line of its own, and one element: readers take the first.
+            ET.SubElement(case, "system-out").text = _clean("\n".join(told))
     for left in run["not_run"]:
         case = _case(suite, left["suite"], "(suite)", 0)
         if left.get("promised"):
@@ -112,7 +128,7 @@ def _properties(run: dict[str, Any]) -> list[tuple[str, Any]]:
 
 def write_junit(folder: Path) -> Path:
     """Write junit.xml into the run record *folder* and return its path."""
-    tree = junit_tree(load_run(folder))
+    tree = junit_tree(load_run(folder), folder)
     ET.indent(tree)
     text = ET.tostring(tree, encoding="unicode")
     path = folder / JUNIT_FILE

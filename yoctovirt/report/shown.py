@@ -14,6 +14,7 @@ from typing import Any
 
 from yoctovirt.base.process import paste_form
 from yoctovirt.report.console import console_around
+from yoctovirt.report.kept import kept_file
 from yoctovirt.report.load import COMMANDS_FILE, load_node_commands, tail
 from yoctovirt.report.text import Budget
 
@@ -165,6 +166,10 @@ def _check(part: Part, check: dict[str, Any], budget: Budget) -> dict[str, Any]:
         "condition": "" if passed else _condition(detail),
         "detail": budget.take(detail, DETAIL_CHARACTERS, "checks.jsonl"),
     }
+    # Before the commands: what somebody chose to keep says more than all that ran.
+    found["attached"] = [
+        kept_file(part.folder, part.link, name, budget) for name in check.get("attached", ())
+    ]
     rows = ran if passed else ran[-_COMMANDS:]
     if budget.left < sum(_MARKUP + _size(row, passed) for row in rows):
         rows = []

@@ -159,7 +159,7 @@ def _junit(run: dict[str, Any], folder: Path, found: Verified) -> None:
     except (ET.ParseError, OSError) as error:
         found.add(JUNIT_FILE, f"no XML: {error}")
         return
-    wanted, told = _verdicts(junit_tree(run)), _verdicts(root)
+    wanted, told = _verdicts(junit_tree(run, folder)), _verdicts(root)
     for name in sorted({*wanted, *told}):
         if wanted.get(name) != told.get(name):
             found.add(

@@ -12,13 +12,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from yoctovirt.base.secrets import Secret
 from yoctovirt.boot.node import Node
 from yoctovirt.boot.results import CommandResult, CommandTimeoutError
+from yoctovirt.boot.tunnel import Tunnel, open_tunnel
 from yoctovirt.build.deploydir import DeployDir, open_deploy_dir
 from yoctovirt.errors import YoctovirtError
+from yoctovirt.smoke.attached import Attachments
 from yoctovirt.smoke.limits import CheckClock
 
 COMMANDS_FILE = "node-commands.jsonl"
+#: What stands for the output of a command that prints a secret.
+_UNSEEN = "(not recorded: a secret)"
 
 #: The first thing that a command over SSH tells is its session (the sixth field): where its
 #: deadline is missed, all that it has started can be ended. Small SSH servers leave the sbin
@@ -77,10 +82,13 @@ class SmokeNode:
     exit status is not the expected one. Deadlines are scaled by the accelerator.
     """
 
-    def __init__(self, node: Node, recorder: CommandRecorder, clock: CheckClock) -> None:
+    def __init__(
+        self, node: Node, recorder: CommandRecorder, clock: CheckClock, attachments: Attachments
+    ) -> None:
         self._node = node
         self._recorder = recorder
         self._clock = clock
+        self._attachments = attachments
 
     @property
     def name(self) -> str:
@@ -128,6 +136,24 @@ class SmokeNode:
         Raises CommandTimeoutError, after the command and all that it has started were ended;
         CheckDeadlineError, NodeUnreachableError.
         """
+        result = self._run(command, timeout, via)
+        self._recorder.add(self.name, asdict(result))
+        return result
+
+    def read_secret(self, command: str, timeout: float = 60.0) -> list[Secret]:
+        """Run *command*, which is recorded, and return the lines that it prints, which are not.
+
+        Fails the check where it does not exit with 0.
+        """
+        result = self._run(command, timeout, "ssh", unseen=True)
+        self._recorder.add(self.name, asdict(replace(result, output=_UNSEEN)))
+        if not result.ok:
+            raise AssertionError(
+                f"`{_short(command)}`, which reads a secret, exited with {result.exit_status}"
+            )
+        return [Secret(line) for line in result.output.splitlines()]
+
+    def _run(self, command: str, timeout: float, via: str, unseen: bool = False) -> CommandResult:
         scale = self._node.state.timeout_scale
         limit = self._clock.limit(timeout * scale, _short(command)) / scale
         try:
@@ -135,20 +161,20 @@ class SmokeNode:
             result = self._node.run(prelude + command, limit, via)
         except YoctovirtError as error:
             error.details.setdefault("node", self.name)
-            self._note_error(command, via, str(error).replace(_PRELUDE, ""))
             if isinstance(error, CommandTimeoutError):
                 self._end(error.transcript)
-                raise CommandTimeoutError(
-                    command, limit * scale, via,
-                    _TOLD_SESSION.sub("", error.transcript, count=1), error.said,
-                ) from None  # fmt: skip
+                came = _TOLD_SESSION.sub("", error.transcript, count=1)
+                late = CommandTimeoutError(
+                    command, limit * scale, via, _UNSEEN if unseen and came else came, error.said
+                )
+                self._note_error(command, via, str(late))
+                raise late from None
+            self._note_error(command, via, str(error).replace(_PRELUDE, ""))
             error.message = error.message.replace(_PRELUDE, "")
             error.args = (error.message,)
             raise
         output = _TOLD_SESSION.sub("", result.output, count=1) if via == "ssh" else result.output
-        result = replace(result, command=command, output=output)
-        self._recorder.add(self.name, asdict(result))
-        return result
+        return replace(result, command=command, output=output)
 
     def _note_error(self, command: str, via: str, error: str) -> None:
         self._recorder.add(
@@ -228,3 +254,24 @@ class SmokeNode:
         *serve* gets each connection (``recv``, ``sendall``, ``close``) in a thread of its own.
         """
         return self._node.ssh.listen(serve)
+
+    @contextmanager
+    def tunnel(self, port: int, host: str = "127.0.0.1") -> Iterator[Tunnel]:
+        """Reach *port* of *host*, as the node sees it, at ``tunnel.port`` of this host's loopback.
+
+        Raises BootError where the node, or its SSH server, does not make the connection.
+        """
+        self._recorder.add(
+            self.name,
+            {"command": f"(tunnel to {host}:{port})", "transport": "ssh", "exit_status": 0,
+             "output": "", "duration": None},
+        )  # fmt: skip
+        with open_tunnel(self._node.ssh, port, host, self.timeout_scale) as tunnel:
+            yield tunnel
+
+    def attach(self, name: str, data: bytes) -> str:
+        """Keep *data* in the run record as a file of the check that runs; return its place there.
+
+        The report shows pictures and texts, by the suffix of *name*. Without a record: ''.
+        """
+        return self._attachments.add(name, data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from pathlib import Path
 from yoctovirt.boot.node import Node
 from yoctovirt.boot.results import CommandTimeoutError
 from yoctovirt.errors import YoctovirtError
+from yoctovirt.smoke.attached import file_name
 from yoctovirt.smoke.suitefile import Suite
 
 FOLDER = "evidence"
@@ -76,7 +76,7 @@ class Evidence:
         when, name = self._last.get(key, (0.0, ""))
         if name and time.monotonic() - when < _FRESH:
             return name
-        name = f"{FOLDER}/{re.sub(r'[^A-Za-z0-9.]+', '-', check).strip('-')}.log"
+        name = f"{FOLDER}/{file_name(check)}.log"
         text = ""
         for node in nodes:
             script = evidence_script(suite, node.state.timeout_scale)

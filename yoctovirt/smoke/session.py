@@ -15,6 +15,7 @@ from yoctovirt.boot.node import Node
 from yoctovirt.boot.results import NodeRestartedError, NodeUnreachableError
 from yoctovirt.config.workspace import find_workspace
 from yoctovirt.errors import YoctovirtError
+from yoctovirt.smoke.attached import Attachments
 from yoctovirt.smoke.broken import note_broken, read_started
 from yoctovirt.smoke.catalog import IMAGE_CHECKS, SERIAL_CHECKS, promise_commands
 from yoctovirt.smoke.checked import COMMANDS_FILE, CommandRecorder, SmokeNode
@@ -22,7 +23,15 @@ from yoctovirt.smoke.evidence import Evidence
 from yoctovirt.smoke.limits import CheckClock, apply_marks, deadline_of, retries_of
 from yoctovirt.smoke.notrun import NotRunError
 from yoctovirt.smoke.suitefile import Suite, read_suites, suite_of
-from yoctovirt.smoke.verdicts import EVIDENCE, REASON, RETRY, TITLE, VerdictWriter, check_id
+from yoctovirt.smoke.verdicts import (
+    ATTACHED,
+    EVIDENCE,
+    REASON,
+    RETRY,
+    TITLE,
+    VerdictWriter,
+    check_id,
+)
 from yoctovirt.smoke.workers import Worker, Workers
 
 #: Name under which the session is found in pytest's plugin manager.
@@ -66,6 +75,7 @@ class SmokeSession:
         self._evidence = Evidence(self._results)
         commands = self._results / COMMANDS_FILE if self._results else None
         self._recorder = CommandRecorder(commands, lambda: self._current)
+        self._attachments = Attachments(self._results, lambda: self._current)
         # With pytest-xdist all reports come to the one process that is no worker.
         writes = self._results is not None and not hasattr(config, "workerinput")
         self._verdicts = VerdictWriter(self._results) if writes and self._results else None
@@ -112,7 +122,8 @@ class SmokeSession:
     def smoke_nodes(self) -> dict[str, SmokeNode]:
         """Return the nodes of the run as checks see them, by name; those to be tested first."""
         nodes = [*self._nodes, *self._peers]
-        return {node.name: SmokeNode(node, self._recorder, self._clock) for node in nodes}
+        kept = (self._recorder, self._clock, self._attachments)
+        return {node.name: SmokeNode(node, *kept) for node in nodes}
 
     def close(self) -> None:
         """Close our connections to the nodes."""
@@ -169,6 +180,7 @@ class SmokeSession:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Note which check runs, for the recorder and the report."""
         self._current = check_id(item.nodeid)
+        self._attachments.begin()
         title = (getattr(getattr(item, "obj", None), "__doc__", None) or "").strip()
         item.user_properties.append((TITLE, title.splitlines()[0] if title else ""))
         item.user_properties.append((RETRY, retries_of(item)[1]))
@@ -222,6 +234,8 @@ class SmokeSession:
             kept = self._evidence.fetch(self._nodes, _suite_at(item.path), self._current)
             if kept:
                 report.user_properties.append((EVIDENCE, kept))
+        if self._attachments.names:
+            report.user_properties.append((ATTACHED, self._attachments.names))
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -15,6 +15,7 @@ CHECKS_FILE = "checks.jsonl"
 
 #: Names of what a check's process tells the one that writes the verdicts.
 TITLE, EVIDENCE, RETRY, REASON = "yv-title", "yv-evidence", "yv-retry", "yv-not-run"
+ATTACHED = "yv-attached"
 #: Outcome of a check that its node cannot be put to.
 NOT_RUN = "not run"
 
@@ -47,6 +48,8 @@ class VerdictWriter:
         entry["title"] = told.get(TITLE, entry["title"])
         if EVIDENCE in told:
             entry["evidence"] = told[EVIDENCE]
+        if ATTACHED in told:
+            entry["attached"] = told[ATTACHED]
         outcome: str = report.outcome
         if report.when == "setup":
             self._again.discard(report.nodeid)

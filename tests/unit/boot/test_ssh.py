@@ -2,131 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import paramiko
 import pytest
 
+from tests.unit.boot.sshd import Place
 from yoctovirt.boot.results import CommandTimeoutError, NodeUnreachableError
-from yoctovirt.boot.ssh import SshShell
-from yoctovirt.boot.sshlogin import SshAddress
 from yoctovirt.boot.subshell import needs_its_own
-
-
-class Server(paramiko.ServerInterface):
-    """A small sshd: each session's command is run by *shell*; *most* sessions at a time."""
-
-    def __init__(self, shell: str, most: int) -> None:
-        self.shell = shell
-        self.refused = ""
-        self.most = most
-        self.open = 0
-        self.commands: list[str] = []
-        self.children: list[subprocess.Popen[bytes]] = []
-
-    def get_allowed_auths(self, username: str) -> str:
-        return "publickey"
-
-    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        return paramiko.common.AUTH_SUCCESSFUL
-
-    def check_channel_request(self, kind: str, chanid: int) -> int:
-        if self.open >= self.most:
-            return paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
-        self.open += 1
-        return paramiko.common.OPEN_SUCCEEDED
-
-    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        self.commands.append(command.decode())
-        if command.decode() == self.refused:
-            self.open -= 1
-            return False
-        threading.Thread(target=self._run, args=(channel, command), daemon=True).start()
-        return True
-
-    def _run(self, channel: paramiko.Channel, command: bytes) -> None:
-        # The client's first words, or the end of its input: it has our yes by then.
-        data = channel.recv(4096)
-        ours, theirs = socket.socketpair()
-        child = subprocess.Popen(
-            [self.shell, "-c", command.decode()],
-            env={**os.environ, "SHELL": self.shell},
-            stdin=theirs.fileno(),
-            stdout=theirs.fileno(),
-            stderr=theirs.fileno(),
-            start_new_session=True,
-        )
-        theirs.close()
-        self.children.append(child)
-        threading.Thread(target=self._output, args=(channel, ours, child), daemon=True).start()
-        with suppress(OSError):
-            while data:
-                ours.sendall(data)
-                data = channel.recv(4096)
-            ours.shutdown(socket.SHUT_WR)
-
-    def _output(
-        self, channel: paramiko.Channel, ours: socket.socket, child: subprocess.Popen[bytes]
-    ) -> None:
-        with suppress(OSError):
-            while data := ours.recv(4096):
-                channel.sendall(data)
-        status = child.wait()
-        ours.close()
-        self.open -= 1
-        with suppress(OSError, EOFError, paramiko.SSHException):
-            if status >= 0:
-                channel.send_exit_status(status)
-            channel.close()
-
-
-class Place:
-    """The server and who may come to it."""
-
-    def __init__(self, folder: Path, shell: str, most: int) -> None:
-        self.server = Server(shell, most)
-        self._host_key = paramiko.ECDSAKey.generate()
-        mine = paramiko.ECDSAKey.generate()
-        mine.write_private_key_file(str(folder / "id"))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._serve, daemon=True).start()
-        host_key = f"{self._host_key.get_name()} {self._host_key.get_base64()}"
-        port = self._listener.getsockname()[1]
-        self.shell = SshShell(SshAddress("127.0.0.1", port, "root", folder / "id", host_key))
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                line, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._sessions, args=(line,), daemon=True).start()
-
-    def _sessions(self, line: socket.socket) -> None:
-        transport = paramiko.Transport(line)
-        transport.add_server_key(self._host_key)
-        with suppress(paramiko.SSHException, EOFError):  # a look whether there is a server
-            transport.start_server(server=self.server)
-        kept = []  # a channel that nobody refers to is closed
-        while transport.is_active():
-            kept.append(transport.accept(1))
-        line.close()
-
-    def close(self) -> None:
-        self.shell.close()
-        self._listener.close()
-        for child in self.server.children:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
 
 
 @pytest.fixture

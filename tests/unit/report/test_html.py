@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests import samples
+from tests.runschema import run_problems
 from yoctovirt.report.bootline import STEPS
 from yoctovirt.report.html import render_html, write_html, write_together
 from yoctovirt.report.text import Budget, clip, plain
@@ -522,6 +523,59 @@ def test_what_was_kept_of_a_node_that_did_not_come_up_is_shown(tmp_path: Path) -
     assert "internal-error" in shown.text
     assert "data:image/png;base64,iVBORw0K" in shown.links
     assert set(names) <= set(shown.links)
+
+
+def attach(folder: Path, identity: str, **files: bytes) -> None:
+    """Have files of a check in a record, named as the verdict names them."""
+    (folder / "attached").mkdir(exist_ok=True)
+    names = []
+    for name, data in files.items():
+        names.append(f"attached/{name.replace('_', '.')}")
+        (folder / names[-1]).write_bytes(data)
+    run = json.loads((folder / "run.json").read_text())
+    for check in run["checks"]:
+        if check["id"] == identity:
+            check["attached"] = names
+    assert run_problems(run) == []
+    samples.edit(folder, checks=run["checks"])
+
+
+def test_what_a_check_has_kept_is_shown_with_it(tmp_path: Path) -> None:
+    folder = samples.red_run(tmp_path)
+    attach(folder, samples.PASSED, page_png=b"\x89PNG one", said_txt=b"a word <b>", x_bin=b"\0")
+    attach(folder, samples.FAILED, failed_png=b"\x89PNG two")
+    html = render_html(folder)
+    shown = Page(html, folder)
+    assert "a word <b>" in shown.text
+    row = html[html.index(f'data-check="{samples.PASSED}"') :].partition("</tr>")[0]
+    one = base64.b64encode(b"\x89PNG one").decode()
+    assert f'alt="What {samples.PASSED} has kept" src="data:image/png;base64,{one}"' in row
+    assert "<details><summary><code>attached/page.png" in row
+    assert '<a href="attached/x.bin">' in row
+    card = html[html.index(f'id="check-{samples.FAILED.replace(":", "-")}"') :]
+    card = card.partition("</article>")[0]
+    two = base64.b64encode(b"\x89PNG two").decode()
+    assert "<details open><summary><code>attached/failed.png" in card
+    assert f"data:image/png;base64,{two}" in card
+    assert html.count("data:image") == 2
+
+
+def test_a_picture_that_is_too_large_is_a_link(tmp_path: Path) -> None:
+    folder = samples.green_run(tmp_path)
+    large = b"\x89PNG" + bytes(300_000)
+    attach(folder, samples.PASSED, large_png=large, fits_png=large[:300_000])
+    html = render_html(folder)
+    assert html.count("data:image") == 1
+    assert 'href="attached/large.png"' in html
+
+
+def test_pictures_leave_the_page_small(tmp_path: Path) -> None:
+    folder = samples.green_run(tmp_path)
+    attach(folder, samples.PASSED, **{f"n{number}_png": bytes(300_000) for number in range(20)})
+    html = render_html(folder)
+    assert 1 <= html.count("data:image") < 20
+    assert len(html) < 5_000_000
+    assert 'href="attached/n19.png"' in html
 
 
 # Colours ------------------------------------------------------------------------

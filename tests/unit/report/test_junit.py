@@ -38,9 +38,11 @@ def validate(root: ET.Element) -> None:
         assert set(case.attrib) == {"classname", "name", "time"}
         assert case.get("name")
         assert float(case.attrib["time"]) >= 0
-        assert len(case) <= 1
-        assert {child.tag for child in case} <= {"failure", "error", "skipped"}
-        for child in case:
+        verdicts = [child.tag for child in case if child.tag != "system-out"]
+        assert len(verdicts) <= 1
+        assert len(case) - len(verdicts) <= 1
+        assert set(verdicts) <= {"failure", "error", "skipped"}
+        for child in (each for each in case if each.tag != "system-out"):
             assert child.get("message")
             assert child.tag == "skipped" or child.get("type")
     for element in (root, suite):
@@ -227,3 +229,31 @@ def test_a_copy_that_cannot_be_written_hides_no_error_of_the_run(tmp_path: Path)
             path.name for path in record.iterdir()
         }
     assert full.is_char_device()
+
+
+def test_files_of_a_check_are_named_for_ci_services(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GitLab looks below its checkout, Jenkins wants the whole path; each in a line of its own."""
+    folder = samples.red_run(tmp_path)
+    checks = samples.checks(red=True)
+    checks[0]["attached"] = ["attached/base-kernel-page.png"]
+    checks[2].update(evidence="evidence/docker-daemon.log", attached=["attached/a.png", "b.txt"])
+    samples.edit(folder, checks=checks)
+
+    def told() -> list[list[str]]:
+        return [(out.text or "").splitlines() for out in parse(folder).iter("system-out")]
+
+    def line(name: str, base: Path = folder) -> str:
+        return f"[[ATTACHMENT|{base / name}]]"
+
+    monkeypatch.delenv("CI_PROJECT_DIR", raising=False)
+    assert told() == [
+        [line("attached/base-kernel-page.png")],
+        ["logs of the node: evidence/docker-daemon.log", line("attached/a.png"), line("b.txt")],
+    ]
+    monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path))
+    near = folder.relative_to(tmp_path)
+    assert told()[0] == [line("attached/base-kernel-page.png", near)]
+    monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path / "elsewhere"))
+    assert told()[0] == [line("attached/base-kernel-page.png")]

@@ -24,6 +24,7 @@ from yoctovirt.smoke.suites.aids.nova import (
 from yoctovirt.smoke.suites.aids.openstack import Cloud, ask, find_cloud
 from yoctovirt.smoke.suites.aids.qcow2 import make_qcow2
 from yoctovirt.smoke.suites.aids.users import make_user
+from yoctovirt.smoke.suites.aids.window import open_window, read_login
 
 pytestmark = pytest.mark.usefixtures("started")
 
@@ -176,3 +177,16 @@ def test_instances(
 
     said = rest.until(look, 60)
     assert not said, said
+
+
+@pytest.mark.deadline(400)
+def test_browser(node: SmokeNode, dashboard: Dashboard, cloud: Cloud) -> None:
+    """In a real browser of this host the administrator logs in and sees the cloud's projects."""
+    login = read_login(cloud)
+    with open_window(node, dashboard.reached, "dashboard.png") as window:
+        window.login(login, _IDENTITY)
+        assert window.shows_user(login.user), (
+            f"the page does not say who is logged in ({login.user}): {window.said}"
+        )
+        window.wait(lambda _: window.row(login.project), f"no project {login.project} is shown")
+        window.look()

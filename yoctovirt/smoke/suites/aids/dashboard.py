@@ -211,6 +211,11 @@ class Dashboard:
         """Where it begins."""
         return self.login.asked.removesuffix("auth/login/")
 
+    @property
+    def reached(self) -> str:
+        """Where its login page led to: a web server may have moved it to https."""
+        return self.login.url.partition("auth/login/")[0]
+
     def browser(self, cloud: Cloud) -> Browser:
         """Return a browser without cookies, for the user of *cloud*."""
         return Browser(cloud, self.folder, f"{self.folder}/{new_name()}", self.root)
