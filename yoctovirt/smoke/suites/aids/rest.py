@@ -193,11 +193,11 @@ class Rest:
         """Return the status of a GET as text; where there was no answer, that and the reason.
 
         It is asked with no token (*who* is ``nobody``), with one that keystone never gave
-        (``liar``), or with that of the session (``user``), which a :meth:`call` has begun. *path*
-        is put behind the endpoint of *kind*, or begins with ``SERVER/``. In *headers*
-        ``@PROJECT@`` stands for the session's project. The body is told nobody: what comes where
-        it should not may be a secret.
+        (``liar``), or with that of the session (``user``). *path* is put behind the endpoint of
+        *kind*, or begins with ``SERVER/``. In *headers* ``@PROJECT@`` stands for the session's
+        project. The body is told nobody: what comes where it should not may be a secret.
         """
+        self.call("GET", "identity", "")  # logs in, where nobody has, or a token is too old
         words = (f"{self.folder}/session", who, kind, path, json.dumps(dict(headers or {})))
         line = f"python3 -c {shlex.quote(_STATUS)} {' '.join(map(shlex.quote, words))}"
         return self.cloud.node.check(line).strip()
