@@ -206,9 +206,20 @@ def test_floating(rest: Rest, undo: Undo, nodes: dict[str, SmokeNode], guest: Gu
     assert done.ok, (
         f"the guest does not answer at its floating address {address}: {done.output.strip()}"
     )
+    # The router has the address, too, and would answer in the guest's place.
+    silent = f"{stranger} true && ! {ping}"
+    guest.close()
+    done = until(node, silent, 60)
+    assert done.ok, (
+        f"somebody else answers at the floating address {address}: no rule of its security group "
+        "lets anything in to the guest"
+    )
+    guest.open()
+    done = until(node, ping, 60)
+    assert done.ok, f"its rule is back, and the guest is silent at {address}: {done.output.strip()}"
     freed = rest.call("PUT", "network", path, {"floatingip": {"port_id": None}})
     assert freed.ok, f"the floating address cannot be taken away: {freed.said}"
-    done = until(node, f"{stranger} true && ! {ping}", 60)
+    done = until(node, silent, 60)
     assert done.ok, f"the guest has no floating address any more, and still answers at {address}"
 
 
