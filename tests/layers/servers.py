@@ -6,12 +6,12 @@ import base64
 import http.server
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.httpserver import serving
 from tests.integration.conftest import wait_for
 
 USER = "ci"
@@ -54,15 +54,8 @@ def http_server(folder: Path, secret: str | None = None) -> Iterator[str]:
         made: Handler = asking(*arguments, directory=str(folder))
         return made
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(handler) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def free_port() -> int:

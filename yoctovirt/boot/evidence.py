@@ -19,6 +19,8 @@ from yoctovirt.errors import BootError, YoctovirtError
 
 #: QMP commands without side effects that tell what QEMU thinks of the guest.
 _QUESTIONS = ("query-status", "query-cpus-fast", "query-block")
+#: Seconds that QEMU has for each of its answers: it has them at once, or it hangs.
+_ANSWER = 3.0
 #: Seconds, before scaling, that a shell on the console has for the journal.
 _SHELL_SECONDS = 15.0
 _JOURNAL = (
@@ -90,7 +92,7 @@ def collect(
     answers: dict[str, Any] = {}
     for question in _QUESTIONS:
         try:
-            answers[question] = node.qmp.execute(question, timeout=3.0)
+            answers[question] = node.qmp.execute(question, timeout=_ANSWER)
         except YoctovirtError as error:
             answers[question] = f"no answer: {error.message}"
             break
@@ -98,7 +100,7 @@ def collect(
     kept.append(f"{folder.name}/qmp.json")
     places = ""
     try:
-        registers = node.qmp.hmp("info registers -a")
+        registers = node.qmp.hmp("info registers -a", _ANSWER)
         write_atomically(folder / "registers.txt", registers)
         kept.append(f"{folder.name}/registers.txt")
         places = places_of(registers)

@@ -66,10 +66,13 @@ class Qmp:
                 f"QEMU does not answer {command} on {self.socket_path}: {error!r}"
             ) from error
 
-    def hmp(self, line: str) -> str:
-        """Run a line of the human monitor, for what QMP has no command for."""
+    def hmp(self, line: str, timeout: float = 15.0) -> str:
+        """Run a line of the human monitor, for what QMP has no command for.
+
+        Raises as :meth:`execute`.
+        """
         arguments: Any = {"command-line": line}
-        return str(self.execute("human-monitor-command", **arguments))
+        return str(self.execute("human-monitor-command", timeout, **arguments))
 
     def forwards(self) -> list[tuple[int, int]]:
         """Return the TCP ports that QEMU forwards: of the host, of the guest (``info usernet``)."""

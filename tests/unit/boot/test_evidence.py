@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import wait_for
 from yoctovirt.boot.evidence import places_of
 from yoctovirt.boot.qmp import Qmp
 
@@ -45,10 +45,7 @@ def test_what_a_real_qemu_prints(tmp_path: Path) -> None:
                "-qmp", f"unix:{socket},server=on,wait=off"]  # fmt: skip
     with subprocess.Popen(command) as qemu:
         try:
-            for _ in range(100):
-                if socket.exists():
-                    break
-                time.sleep(0.1)
+            wait_for(socket.exists, 30, "QEMU's socket")
             places = places_of(Qmp(socket).hmp("info registers -a"))
         finally:
             qemu.kill()

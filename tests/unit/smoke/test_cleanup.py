@@ -11,23 +11,11 @@ from typing import Any
 
 import pytest
 
-from yoctovirt.boot.results import CommandResult
+from tests.unit.smoke.host import Host
 from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.evidence import evidence_script
 from yoctovirt.smoke.suitefile import read_suites
 from yoctovirt.smoke.suites.aids.daemons import why_no_process, why_none_runs
-
-
-class Host:
-    """This host in the place of a node."""
-
-    name = "host"
-
-    def run(self, command: str, timeout: float = 60.0, via: str = "ssh") -> CommandResult:
-        done = subprocess.run(
-            ["sh", "-c", command], capture_output=True, text=True, timeout=timeout
-        )
-        return CommandResult(command, done.returncode, done.stdout + done.stderr, 0.0, via)
 
 
 def test_in_reverse_order_and_once(tmp_path: Path) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
-import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from yoctovirt.boot.results import CommandResult
+from tests.httpserver import serving
+from tests.unit.smoke.host import Host
 from yoctovirt.smoke.suites.aids.openstack import Cloud
 from yoctovirt.smoke.suites.aids.rest import Rest
 
@@ -59,33 +57,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class Host:
-    """This host in the place of a node."""
-
-    timeout_scale = 1.0
-
-    def run(self, command: str, timeout: float = 60.0) -> CommandResult:
-        environment = {"PATH": os.environ["PATH"]}
-        done = subprocess.run(
-            ["sh", "-c", command], capture_output=True, text=True, timeout=timeout, env=environment
-        )
-        return CommandResult(command, done.returncode, done.stdout + done.stderr, 0.0, "ssh")
-
-    def check(self, command: str) -> str:
-        done = self.run(command)
-        assert done.ok, done.output
-        return done.output
-
-    def put(self, content: bytes, path: str) -> None:
-        Path(path).write_bytes(content)
-
-
 @pytest.fixture
 def port() -> Iterator[int]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
+    with serving(Handler) as port:
+        yield port
 
 
 def open_rest(tmp_path: Path, port: int, end: str) -> Rest:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import os
 import signal
-import threading
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -16,6 +15,7 @@ from typing import Any, cast
 import pytest
 
 from tests.browser import require_browser
+from tests.httpserver import serving
 from tests.unit.boot.sshd import Place
 from yoctovirt.base.secrets import Secret
 from yoctovirt.boot.tunnel import Tunnel, open_tunnel
@@ -102,16 +102,8 @@ def dashboard(like: Behaviour) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/horizon/"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}/horizon/"
 
 
 class Here:

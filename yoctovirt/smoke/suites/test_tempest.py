@@ -9,7 +9,7 @@ import pytest
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
 from yoctovirt.smoke.notrun import not_run
-from yoctovirt.smoke.suites.aids.neutron import existing_outside, make, new_range
+from yoctovirt.smoke.suites.aids.neutron import make, new_range
 from yoctovirt.smoke.suites.aids.nova import make_flavor, open_rest, upload_guest
 from yoctovirt.smoke.suites.aids.tempest import Tempest, configure, start
 from yoctovirt.smoke.tempestlist import chosen_tests, full_name
@@ -69,9 +69,6 @@ def tempest(
     rest = open_rest(node, module_undo)
     promises = {promise for one in nodes.values() for promise in one.promises}
     given: dict[str, dict[str, Any]] = {}
-    outside = existing_outside(rest) if "network" in rest.types() else ""
-    if outside:
-        given["network"] = {"public_network_id": outside}
     if "nova-compute" in promises:
         # Tempest's tests boot as users, and in projects, of their own.
         image = upload_guest(rest, module_undo, "public").disk

@@ -180,9 +180,13 @@ class Rest:
             told = rest.strip()
         return Answer(int(first), told)
 
+    def _log_in(self) -> None:
+        """Have a session, with a token that is not too old, in the file that keeps it."""
+        self.call("GET", "identity", "")
+
     def types(self) -> set[str]:
         """Return the types of the services that have a public endpoint in the catalog."""
-        self.call("GET", "identity", "")  # logs in
+        self._log_in()
         read = "import json, sys; print(*json.load(open(sys.argv[1]))['catalog'])"
         told = self.cloud.node.check(f"python3 -c {shlex.quote(read)} {self.folder}/session")
         return set(told.split())
@@ -197,7 +201,7 @@ class Rest:
         *kind*, or begins with ``SERVER/``. In *headers* ``@PROJECT@`` stands for the session's
         project. The body is told nobody: what comes where it should not may be a secret.
         """
-        self.call("GET", "identity", "")  # logs in, where nobody has, or a token is too old
+        self._log_in()
         words = (f"{self.folder}/session", who, kind, path, json.dumps(dict(headers or {})))
         line = f"python3 -c {shlex.quote(_STATUS)} {' '.join(map(shlex.quote, words))}"
         return self.cloud.node.check(line).strip()

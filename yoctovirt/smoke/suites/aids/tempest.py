@@ -11,6 +11,7 @@ import pytest
 
 from yoctovirt.smoke.checked import SmokeNode
 from yoctovirt.smoke.cleanup import Undo
+from yoctovirt.smoke.suites.aids.neutron import existing_outside
 from yoctovirt.smoke.suites.aids.rest import V3, Rest
 
 #: Services that tempest asks for, the type in the catalog that shows each, the promise of each.
@@ -152,6 +153,7 @@ def configure(rest: Rest, undo: Undo, promises: set[str], given: dict[str, dict[
         service: str(kind in types or promise in promises).lower()
         for service, (kind, promise) in _SERVICES.items()
     }
+    outside = existing_outside(rest) if "network" in types else ""
     sections: dict[str, dict[str, Any]] = {
         "DEFAULT": {"log_file": f"{folder}/tempest.log"},
         "oslo_concurrency": {"lock_path": f"{folder}/lock"},
@@ -165,6 +167,7 @@ def configure(rest: Rest, undo: Undo, promises: set[str], given: dict[str, dict[
         "service_available": {**there, "horizon": "false"},
         "validation": {"run_validation": "false"},
         "object-storage": {"operator_role": "member"},
+        "network": {"public_network_id": outside} if outside else {},
         **given,
     }  # fmt: skip
     text = "".join(
