@@ -25,6 +25,8 @@ from yoctovirt.errors import UsageError
 OWN_REPO = "yoctovirt"
 #: In a layer of ours: what bitbake does not read.
 _NO_CONTENT = ("__pycache__", ".git")
+#: What bitbake parses in a folder of recipes.
+_METADATA = (".bb", ".bbappend", ".bbclass", ".inc")
 
 
 @dataclass(frozen=True, order=True)
@@ -161,10 +163,22 @@ def missing_repos(role: Role, cell: Cell) -> list[str]:
 
 @lru_cache(maxsize=32)
 def _layer_hash(layer: str) -> str:
-    """Return one SHA-256 over the files of a layer of ours (their names and content)."""
+    """Return a SHA-256 over a layer of ours: the names of its files, the content of metadata."""
     folder = data_root() / layer
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix != ".md" and not set(_NO_CONTENT) & set(path.parts):
-            digest.update(f"{path.relative_to(folder)} {sha256_file(path)}\n".encode())
+            name = path.relative_to(folder)
+            content = sha256_file(path) if _is_metadata(name) else ""
+            digest.update(f"{name} {content}\n".encode())
     return digest.hexdigest()
+
+
+def _is_metadata(name: Path) -> bool:
+    """Return whether bitbake reads *name*, of a layer, before it runs a task.
+
+    What lies beside a recipe is fetched by it (SRC_URI): it must be there, and what stands in it
+    decides on nothing but what the recipe's own tasks make of it.
+    """
+    in_recipes = any(part.startswith("recipes-") for part in name.parts)
+    return not in_recipes or name.suffix in _METADATA

@@ -46,6 +46,10 @@ def change(path: Path, old: str, new: str) -> None:
 
 
 HOST = Cell("docker-host", "scarthgap", "qemux86-64")
+CONTROLLER = Cell("controller", "scarthgap", "qemux86-64")
+_PLACEMENT = (
+    "recipes-extra/meta-yoctovirt/dynamic-layers/openstack-layer/recipes-openstack/placement"
+)
 
 
 def test_the_files_of_a_cell() -> None:
@@ -99,6 +103,20 @@ def test_what_does_not_change_it(root: Path, path: str, old: str, new: str) -> N
     before = fingerprint(role, HOST)
     change(root / path, old, new)
     assert fingerprint(role, HOST) == before
+
+
+def test_what_a_recipe_only_fetches(root: Path) -> None:
+    """It has to be there, and what stands in it changes nothing in what is built of what."""
+    role, folder = role_of(root, "controller"), root / _PLACEMENT
+    before = fingerprint(role, CONTROLLER)
+    change(folder / "files/placement-api.service", "gunicorn", "gunicorn3")
+    change(folder / "files/placement.conf", "[", "# [")
+    assert fingerprint(role, CONTROLLER) == before
+    change(folder / "openstack-placement_8.0.0.bb", "gunicorn", "gunicorn3")
+    assert (changed := fingerprint(role, CONTROLLER)) != before
+    (folder / "files/placement.conf").unlink()
+    cells._layer_hash.cache_clear()
+    assert fingerprint(role, CONTROLLER) not in (before, changed)
 
 
 def test_every_cell_has_a_fingerprint_of_its_own(root: Path) -> None:
