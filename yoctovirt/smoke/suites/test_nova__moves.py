@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 import pytest
@@ -51,11 +52,28 @@ class Traveller:
             newest = max(moves, key=lambda one: str(one["created_at"]), default={"status": "none"})
             said = f"{now} on {here}, its migration to {target}: {newest['status']}"
             if newest["status"] in ("error", "failed", "cancelled") or now == "ERROR":
-                raise AssertionError(f"the server is {said}")
+                why = self.server.trouble() or self.logged() or "nova gives no reason"
+                raise AssertionError(f"the server is {said} ({why})")
             return said
 
         said = self.server.rest.until(look, MOVED)
         assert not said, f"the server is still {said}"
+
+    def logged(self) -> str:
+        """Return the last errors that a compute node's log has of it.
+
+        Nova keeps no other reason of a live migration that libvirt gave up.
+        """
+        mark = f"[instance: {self.server.id}] "
+        for host, node in self.hosts.items():
+            found = node.run(
+                f"{{ cat /var/log/nova/*.log || journalctl -q -o cat -u 'nova-compute*'; }} "
+                f"2>/dev/null | grep ERROR | grep -F {shlex.quote(mark)} | tail -n 2"
+            ).output
+            said = [line.partition(mark)[2].strip()[:400] for line in found.splitlines()]
+            if said:
+                return f"{host}: {'; '.join(said)}"
+        return ""
 
     def only_on(self, target: str) -> None:
         """Fail unless libvirt runs it on *target*, and knows it nowhere else."""

@@ -237,6 +237,16 @@ class Server:
         assert not said, f"the server is still {said}, not {state}"
         return shown
 
+    def trouble(self) -> str:
+        """Return why the newest action with it failed, the last line of nova's trace, or ''."""
+        actions = self.rest.get("compute", f"{self.path}/os-instance-actions", VERSION)
+        newest = max(actions["instanceActions"], key=lambda one: str(one["start_time"]))
+        where = f"{self.path}/os-instance-actions/{newest['request_id']}"
+        events = self.rest.get("compute", where, VERSION)["instanceAction"].get("events") or []
+        traces = [str(one.get("traceback") or "").strip() for one in events]
+        lines = [trace.splitlines()[-1].strip() for trace in traces if trace]
+        return lines[-1][:600] if lines else ""
+
     def act(self, action: str, argument: Any = None) -> Any:
         """Have nova do *action* with it."""
         body = {action: argument}
