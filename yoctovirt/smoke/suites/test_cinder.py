@@ -77,7 +77,7 @@ class Plugs:
         path = f"{self.server.path}/os-volume_attachments"
         body = {"volumeAttachment": {"volumeId": volume}}
         self.volumes.rest.post("compute", path, body, "nova attaches no volume", VERSION)
-        shown = self.volumes.wait_for("volume", volume, "in-use")
+        shown = self.volumes.wait_for("volume", volume, "in-use", self.server.trouble)
         users = [one["server_id"] for one in shown["attachments"]]
         assert users == [self.server.id], (
             f"the volume should be attached to {self.server.id}, cinder has: {users}"

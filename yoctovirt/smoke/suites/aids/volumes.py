@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,19 +40,33 @@ class Volumes:
         undo(removal(self.rest, self.type, f"/{kind}s/{made}", seconds=120), 180)
         return made
 
-    def wait_for(self, kind: str, one: str, state: str = "available") -> dict[str, Any]:
-        """Return what cinder says of it in *state*; fail the check where it comes to no such."""
+    def wait_for(
+        self,
+        kind: str,
+        one: str,
+        state: str = "available",
+        trouble: Callable[[], str] = lambda: "",
+    ) -> dict[str, Any]:
+        """Return what cinder says of it in *state*; fail the check where it comes to no such.
+
+        *trouble* tells why nobody works on it any more, or ''.
+        """
         shown: dict[str, Any] = {}
 
         def look() -> str:
             nonlocal shown
             shown = self.get(f"/{kind}s/{one}")[kind]
-            is_there = shown["status"]
+            is_there = str(shown["status"])
             if is_there.startswith("error"):
                 raise AssertionError(
                     f"the {kind} is in {is_there}, not {state}: {self.reason(one)}"
                 )
-            return "" if is_there == state else is_there
+            if is_there == state:
+                return ""
+            why = trouble()
+            if why:
+                raise AssertionError(f"the {kind} is still {is_there}, not {state}: {why}")
+            return is_there
 
         said = self.rest.until(look, STATE)
         assert not said, f"the {kind} is still {said}, not {state}"
