@@ -17,6 +17,8 @@ from yoctovirt.smoke.suites.aids.rest import Rest
 
 #: Of OpenStack Train and later: networks "none", the host to start on.
 VERSION = "2.74"
+#: Of Ussuri and later: what went wrong in an action.
+_DETAILS = "2.84"
 #: Seconds until a server has another state, and until its guest has said something: a guest
 #: under TCG, on a node that may itself be emulated.
 STATE = 120.0
@@ -238,14 +240,14 @@ class Server:
         return shown
 
     def trouble(self) -> str:
-        """Return why the newest action with it failed, the last line of nova's trace, or ''."""
-        actions = self.rest.get("compute", f"{self.path}/os-instance-actions", VERSION)
-        newest = max(actions["instanceActions"], key=lambda one: str(one["start_time"]))
-        where = f"{self.path}/os-instance-actions/{newest['request_id']}"
-        events = self.rest.get("compute", where, VERSION)["instanceAction"].get("events") or []
-        traces = [str(one.get("traceback") or "").strip() for one in events]
-        lines = [trace.splitlines()[-1].strip() for trace in traces if trace]
-        return lines[-1][:600] if lines else ""
+        """Return why the newest action with it failed, or '': not known, or it did not fail."""
+        path = f"{self.path}/os-instance-actions"
+        actions = self.rest.get("compute", path, VERSION)["instanceActions"]
+        newest = max(actions, key=lambda one: str(one["start_time"]))
+        done = self.rest.call("GET", "compute", f"{path}/{newest['request_id']}", None, _DETAILS)
+        events = (done.body["instanceAction"].get("events") or []) if done.ok else []
+        said = [str(event["details"]) for event in events if event.get("details")]
+        return f"{newest['action']}: {said[-1].strip()[:600]}" if said else ""
 
     def act(self, action: str, argument: Any = None) -> Any:
         """Have nova do *action* with it."""
