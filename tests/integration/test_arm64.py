@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.arm64 import make_deploy_dir
 from tests.integration.conftest import Yoctovirt
+from yoctovirt.base.deadline import Deadline
 from yoctovirt.base.screen import Screen
 from yoctovirt.boot.node import find_node
 from yoctovirt.boot.settle import settle
@@ -99,6 +100,19 @@ def test_files_both_ways(arm: Yoctovirt, tmp_path: Path) -> None:
         done = arm.run("copy", *options, "arm:/root/there", str(back))
         assert done.returncode == 0, done.stderr
         assert back.read_bytes() == there.read_bytes()
+
+
+def test_a_guest_that_is_slow_to_read(arm: Yoctovirt) -> None:
+    """Its terminal is full; getty's XOFF and XON must not land in what the command says."""
+    node = find_node(find_workspace(arm.workspace), "arm")
+    script = "sleep 2; n=0; while [ $n -lt 16 ]; do read -r x; n=$((n+1)); done; echo ${#x}"
+    for before, paused in (("stty ixoff; ", True), ("", False)):
+        with node.serial.conversation(before + script, Deadline(60)) as talk:
+            for _ in range(16):
+                talk.say("x" * 900)
+            said = talk.finish().output
+        assert (said.strip("\x11\x13\n"), "\x13" in said) == ("900", paused), repr(said)
+    node.close()
 
 
 def test_files_that_cannot_be_copied(arm: Yoctovirt, tmp_path: Path) -> None:

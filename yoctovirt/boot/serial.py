@@ -25,9 +25,10 @@ from yoctovirt.boot.signs import LOGIN, console_tail
 from yoctovirt.boot.subshell import in_subshell, needs_its_own
 
 #: No echo, no line wrap, no prompt, no bracketed paste; no lines of the kernel or of
-#: systemd (its signal RTMIN+21) in between.
+#: systemd (its signal RTMIN+21) in between; and no flow control: getty switches it on, and a
+#: guest that is slow to read what we send then puts XOFF and XON into what it says.
 _SETUP = (
-    "stty -echo cols 1000 2>/dev/null; PS1=''; PS2=''; unset PROMPT_COMMAND HISTFILE; "
+    "stty -echo -ixon -ixoff cols 1000 2>/dev/null; PS1=''; PS2=''; unset PROMPT_COMMAND HISTFILE; "
     "bind 'set enable-bracketed-paste off' 2>/dev/null; dmesg -n 1 2>/dev/null; "
     "if [ -d /run/systemd/system ]; then kill -55 1; fi"
 )

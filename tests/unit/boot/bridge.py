@@ -85,7 +85,7 @@ class Bridge:
 # A getty that asks for a name and, where it is told to, for a password.
 GETTY = """\
 exec <"$0" >"$0" 2>&1
-stty rows 24 cols 80
+stty rows 24 cols 80 ixon ixoff
 while :; do
     printf '\\r\\nDebian GNU/Linux 12 node ttyS0\\r\\n\\r\\nnode login: '
     read -r name || exit
@@ -115,7 +115,7 @@ class Terminal(Bridge):
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
-        self._slave = slave  # held, so that the master never ends
+        self.slave = slave  #: Held, so that the master never ends.
         super().__init__(path)
         self._pump = threading.Thread(target=self._read, daemon=True)
         self._pump.start()
@@ -150,7 +150,7 @@ class Terminal(Bridge):
         self._pump.join(5)
         super().close()
         os.close(self._master)
-        os.close(self._slave)
+        os.close(self.slave)
 
 
 def closed_port() -> int:

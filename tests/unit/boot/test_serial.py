@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,18 @@ def test_a_client_that_is_gone_leaves_a_shell(terminal: Terminal) -> None:
     with other.session():
         assert [other.run(f"echo {n}").output for n in range(3)] == ["0\n", "1\n", "2\n"]
     assert other.run("echo 3; exit 5").exit_status == 5
+
+
+def test_a_getty_left_flow_control_on(terminal: Terminal) -> None:
+    """And somebody's Ctrl-S stopped the line."""
+    shell = shell_on(terminal)
+    shell.run("true")
+    modes = termios.tcgetattr(terminal.slave)
+    modes[0] |= termios.IXON | termios.IXOFF
+    termios.tcsetattr(terminal.slave, termios.TCSANOW, modes)
+    terminal.receive(b"\x13")
+    assert shell.run("echo well").output == "well\n"
+    assert not termios.tcgetattr(terminal.slave)[0] & (termios.IXON | termios.IXOFF)
 
 
 def test_a_megabyte_comes_whole_and_in_time(bash: Terminal) -> None:
