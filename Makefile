@@ -60,7 +60,7 @@ unit: .venv-stamps/dev
 	$(BIN)/pytest -q -n 2 --must-run tests/unit
 
 integration: .venv-stamps/dev
-	YOCTOVIRT_REQUIRE_BROWSER=1 $(BIN)/pytest -v -rs --durations=10 --must-run -n 2 --dist loadfile \
+	YOCTOVIRT_REQUIRE_BROWSER=1 $(BIN)/pytest -v -rs --durations=40 --durations-min=5 --must-run -n 2 --dist loadfile \
 		-m "not faults and not pipeline" tests/integration
 
 # -rs names each test that was skipped and why; those that were deselected have their target.

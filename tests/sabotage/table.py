@@ -18,6 +18,7 @@ One file a suite, ``<suite>.yml``, a list of rows:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from yoctovirt.smoke.catalog import all_suites
 
 FOLDER = Path(__file__).parent
 DOCS = FOLDER.parents[1] / "docs" / "sabotage.md"
+#: What ``make test-sabotage`` wrote, of all rows.
+SEEN = DOCS.with_name("sabotage-seen.md")
 
 _HEAD = """\
 # What makes each smoke check fail
@@ -37,12 +40,10 @@ sabotage of a good node that makes it fail, with a message that says what is wro
 after which it passes. `make test-sabotage` does all of it for real, on a booted node; the rows are
 in `tests/sabotage/<suite>.yml`, and `python -m tests.sabotage.table` makes this page of them.
 
-All rows of the roles `reference` and `reference-xen` were seen both ways with the checks as they
-are: [sabotage-seen.md](sabotage-seen.md) has what they said, and the times, and those of the rows
-of the OpenStack lab that have run there with three nodes; all rows of the lab were seen both ways.
-The checks themselves pass on the node of the role `reference`, those of xen on
-`reference-xen`, those of OpenStack, its databases and its message bus in the OpenStack lab
-([lab-seen.md](lab-seen.md)).
+All rows were seen both ways, on nodes of the roles `reference` and `reference-xen` and in the
+OpenStack lab: [sabotage-seen.md](sabotage-seen.md) has what the checks said, and the times. The
+checks themselves pass on the node of the role `reference`, those of xen on `reference-xen`, those
+of OpenStack, its databases and its message bus in the OpenStack lab ([lab-seen.md](lab-seen.md)).
 """
 
 
@@ -99,6 +100,14 @@ def uncovered(rows: list[Row]) -> list[str]:
     covered = {row.identity for row in rows}
     checks = [check.id for suite in all_suites().values() for check in suite.checks]
     return [identity for identity in checks if identity not in covered]
+
+
+def unseen(rows: list[Row], text: str) -> list[tuple[str, str]]:
+    """Return check and sabotage of the rows that *text*, the tables of what was seen, lacks."""
+    cells = [re.split(r"(?<!\\)\|", line)[1:3] for line in text.splitlines() if line[:1] == "|"]
+    seen = {(check.strip(" `"), breaks.strip()) for check, breaks in cells}
+    wanted = [(row.check, row.breaks.replace("|", "\\|")) for row in rows]
+    return [row for row in wanted if row not in seen]
 
 
 def docs_page(rows: list[Row]) -> str:

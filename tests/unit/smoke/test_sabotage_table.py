@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sabotage.table import DOCS, docs_page, read_rows, uncovered
+from tests.sabotage.table import DOCS, SEEN, docs_page, read_rows, uncovered, unseen
 from yoctovirt.smoke.catalog import all_suites
 
 
@@ -18,6 +18,13 @@ def test_rows_name_checks_that_exist() -> None:
 def test_docs_say_what_the_table_says() -> None:
     text = DOCS.read_text(encoding="utf-8")
     assert text == docs_page(read_rows()), "run 'python -m tests.sabotage.table'"
+
+
+def test_every_row_was_seen() -> None:
+    rows, text = read_rows(), SEEN.read_text(encoding="utf-8")
+    assert unseen(rows, text) == [], "run it, and take what it says into docs/sabotage-seen.md"
+    (line,) = (line for line in text.splitlines() if line.startswith("| `docker::exec` |"))
+    assert unseen(rows, text.replace(line + "\n", "")) == [("docker::exec", line.split(" | ")[1])]
 
 
 def test_every_check_has_a_title() -> None:
