@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.conftest import Yoctovirt
 from yoctovirt.build.debian.overlay import make_keys
+from yoctovirt.config.roles import role_files
 
 pytestmark = pytest.mark.node
 
@@ -97,6 +98,21 @@ def test_host_without_console(lab: Lab) -> None:
     assert {"suite": "base::serial_and_ssh_agree", "reason": reason} in run["not_run"]
     assert lab.run("ssh", "board", "exit 9").returncode == 9
     assert "board has no serial console" in lab.run("console", "board").stderr
+
+
+def test_wrong_promise(lab: Lab) -> None:
+    """A promise of its role that the node does not keep fails; it is never skipped."""
+    own = lab.workspace / "kas" / "inc"
+    own.mkdir(parents=True)
+    text = role_files()["reference"].read_text()
+    (own / "reference.role.yml").write_text(text.replace("promises: [", "promises: [ceph, "))
+    lab.describe(host_key=self_key(lab), role="reference")
+    done = lab.run("smoke", "board", "--suite", "base", "-k", "promised_software")
+    assert done.returncode == 1, done.stdout + done.stderr
+    checks = {check["id"]: check for check in lab.last_record()["checks"]}
+    assert checks["base::promised_software[ceph]"]["outcome"] == "failed"
+    assert "ceph is promised" in checks["base::promised_software[ceph]"]["message"]
+    assert checks["base::promised_software[docker]"]["outcome"] == "passed"
 
 
 def self_key(lab: Lab) -> str:

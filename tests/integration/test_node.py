@@ -57,9 +57,10 @@ def test_console_of_a_terminal(node: Yoctovirt) -> None:
     assert child.exitstatus == 0
 
 
-def test_serial_after_somebody_has_given_a_wrong_name(fresh: Yoctovirt) -> None:
+def test_a_wrong_name_at_the_prompt_and_a_graceful_stop(fresh: Yoctovirt) -> None:
     """What was typed at the login prompt before us is no reason to give up."""
-    assert fresh.run("boot", "reference", "--detach", "--no-settle").returncode == 0
+    done = fresh.run("boot", "--detach", "--no-settle")
+    assert done.returncode == 0, f"without ROLE, the one built last: {done.stderr}"
     argv = fresh.argv("console", "reference")
     child = pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=60, dimensions=(24, 200))
     try:
@@ -74,7 +75,8 @@ def test_serial_after_somebody_has_given_a_wrong_name(fresh: Yoctovirt) -> None:
         child.close()
     found = find_node(find_workspace(fresh.workspace), "reference")
     assert found.serial.run("echo $((40 + 2))").output == "42\n"
-    assert fresh.run("stop", "reference", "--now").returncode == 0
+    done = fresh.run("stop", "reference")
+    assert (done.returncode, done.stdout) == (0, "reference: powered off\n")
 
 
 def test_console_from_the_first_byte(fresh: Yoctovirt) -> None:
@@ -191,11 +193,3 @@ def test_plugin_does_nothing_without_a_node(tmp_path: Path, reference: Yoctovirt
     assert "1 passed" in done.stdout, done.stdout + done.stderr
     (tmp_path / "test_mine.py").write_text("def test_node(node):\n    pass\n")
     assert "fixture 'node' not found" in user_tests(tmp_path, reference).stdout
-
-
-def test_graceful_stop(fresh: Yoctovirt) -> None:
-    assert fresh.run("boot", "--detach", "--no-settle").returncode == 0, (
-        "without ROLE: the one built last"
-    )
-    done = fresh.run("stop", "reference")
-    assert (done.returncode, done.stdout) == (0, "reference: powered off\n")

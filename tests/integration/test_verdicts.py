@@ -119,22 +119,6 @@ def test_all_well_again(node: Yoctovirt) -> None:
     assert {check["outcome"] for check in checks.values()} == {"passed"}
 
 
-def test_wrong_promise(fresh: Yoctovirt) -> None:
-    """A promise that the image does not keep fails; it is never skipped."""
-    own = fresh.workspace / "kas" / "inc"
-    own.mkdir(parents=True)
-    from yoctovirt.config.roles import role_files
-
-    text = role_files()["reference"].read_text()
-    (own / "reference.role.yml").write_text(text.replace("promises: [", "promises: [ceph, "))
-    done = fresh.run("smoke", "reference", "--suite", "base", "-k", "promised_software")
-    assert done.returncode == 1, done.stdout + done.stderr
-    checks = {check["id"]: check for check in fresh.last_record()["checks"]}
-    assert checks["base::promised_software[ceph]"]["outcome"] == "failed"
-    assert "ceph is promised" in checks["base::promised_software[ceph]"]["message"]
-    assert checks["base::promised_software[docker]"]["outcome"] == "passed"
-
-
 def test_no_check_ran(node: Yoctovirt) -> None:
     status, checks, _ = smoke(node, "-k", "no_such_check")
     assert (status, checks) == (2, {})
