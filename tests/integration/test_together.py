@@ -37,7 +37,13 @@ def start_two(yv: Yoctovirt, *options: str) -> tuple[subprocess.Popen[str], dict
         run = yv.last_record() if yv.records() else {}
         return found if run.get("phases") and run["phases"][-1]["status"] == "ok" else {}
 
-    return process, wait_for(addresses, 90, "two nodes that are joined")
+    try:
+        # A loaded host: two guests and what runs beside them share it.
+        return process, wait_for(addresses, 180, "two nodes that are joined")
+    except BaseException:
+        if process.poll() is None:
+            interrupt(process)
+        raise
 
 
 def test_two_nodes(fresh: Yoctovirt) -> None:
