@@ -13,6 +13,7 @@ from tests.integration.conftest import Yoctovirt
 pytestmark = pytest.mark.node
 
 
+@pytest.mark.timeout(1800)
 def test_ci_reference(fresh: Yoctovirt) -> None:
     # What `make demo` runs; all checks take 8 minutes under TCG (make test-sabotage has them all).
     choice = ["--suite", "base,docker", "-k", "not docker__"]

@@ -46,6 +46,7 @@ def start_two(yv: Yoctovirt, *options: str) -> tuple[subprocess.Popen[str], dict
         raise
 
 
+@pytest.mark.timeout(1800)
 def test_two_nodes(fresh: Yoctovirt) -> None:
     """They know one another by name; when one is killed the other is stopped, and it is said."""
     process, addresses = start_two(fresh)
